@@ -1,0 +1,80 @@
+# One file of commands. `make sweep` on a fresh machine installs what it needs and runs the main job.
+PYTHON ?= python3
+VENV ?= .venv
+SPEC ?= default
+NAME ?= $(basename $(notdir $(SPEC)))
+ARGS ?=
+
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+.DEFAULT_GOAL := help
+.PHONY: help install sweep resume smoke report dashboard sync status doctor calibrate test test-all check format bench notebook lock clean
+
+help:  ## show the commands
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1|/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
+	@echo; echo "  SPEC=NAME|FILE.yaml  the specification (default: $(SPEC))    NAME=...  the sweep's name (default: the specification's)"
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(v < (3, 11) and "elbosweep needs Python 3.11 or newer, got %d.%d; say: make install PYTHON=python3.12" % v)'
+	@echo "installing into $(VENV) (once; several minutes, torch is large)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+install: $(STAMP)  ## install the pinned packages into .venv
+
+sweep: $(STAMP)  ## run the sweep SPEC=default (digits, offline, CPU is enough)
+	$(BIN)/elbosweep run $(SPEC) --name $(NAME) $(ARGS)
+
+resume: $(STAMP)  ## go on with an interrupted sweep
+	$(BIN)/elbosweep resume $(NAME) $(ARGS)
+
+smoke: $(STAMP)  ## the smallest real sweep and its report, as CI runs it
+	$(BIN)/elbosweep run smoke --name smoke --force
+	$(BIN)/elbosweep report smoke
+
+report: $(STAMP)  ## write reports/NAME/index.html
+	$(BIN)/elbosweep report $(NAME) $(ARGS)
+
+dashboard: $(STAMP)  ## look at the sweep's offline W&B runs in the terminal
+	$(BIN)/elbosweep dashboard $(NAME) $(ARGS)
+
+sync: $(STAMP)  ## upload the sweep's offline W&B runs (needs a key)
+	$(BIN)/elbosweep sync $(NAME) $(ARGS)
+
+status: $(STAMP)  ## what is done, running, failed
+	$(BIN)/elbosweep status $(NAME) $(ARGS)
+
+doctor: $(STAMP)  ## what is installed, which devices and data are there, what is wrong
+	$(BIN)/elbosweep doctor
+
+calibrate: $(STAMP)  ## every estimator against its exact value
+	$(BIN)/elbosweep calibrate
+
+test: $(STAMP)  ## the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+test-all: $(STAMP)  ## the tests, the slow ones too
+	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+
+check: $(STAMP)  ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## let ruff format and fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)  ## the benchmarks: ratios measured side by side
+	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python -m tests.benchmarks.$$(basename $$file .py) || exit 1; done
+
+lock:  ## resolve requirements.lock anew (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --constraint constraints.txt \
+		--no-emit-package elbosweep --no-annotate --custom-compile-command "make lock" -o requirements.lock
+
+clean:  ## remove caches and the environment (runs/ and reports/ stay)
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
