@@ -317,13 +317,13 @@ def _history(replicates: pd.DataFrame, options: Options, rng: np.random.Generato
 def _variance(replicates: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Every estimator, scheme and L of every replicate; errors are drawn as the kurtosis-aware formula says."""
     cells = [(q, s, n, np.nan) for q in QUANTITIES if q != "iwae" for s in SCHEMES for n in L_GRID]
+    cells = [cell for cell in cells if cell[1] != "antithetic" or cell[2] > 1]  # a pair is two draws
     cells += [("iwae", "iid", n, float(k)) for k in K_GRID for n in L_GRID]
     grid = pd.DataFrame(cells, columns=["quantity", "sampling", "num_samples", "num_importance_samples"])
     frame = replicates[["trial", "replicate", "_latent_dim"]].merge(grid, how="cross")
     d, num_samples = frame["_latent_dim"].to_numpy(float), frame["num_samples"].to_numpy(float)
     one_draw = np.select([(frame["quantity"] == q).to_numpy() for q in QUANTITIES], [one_draw_variance(q, d) for q in QUANTITIES])
     factor = frame["sampling"].map({s: v[0] for s, v in SCHEMES.items()}).to_numpy(float)
-    factor = np.where(num_samples == 1, 1.0, factor)
     slope = frame["sampling"].map({s: v[1] for s, v in SCHEMES.items()}).to_numpy(float)
     inner = frame["num_importance_samples"].fillna(1.0).to_numpy(float)
     true = one_draw * factor * num_samples**slope / inner

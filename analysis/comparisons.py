@@ -1,0 +1,157 @@
+"""Paired comparisons: same seeds, same everything else, one factor changed; with Holm's correction and plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from analysis.intervals import CONFIDENCE, By, Floats, as_list, summarise
+from analysis.tables import varying
+
+LEVEL = 0.05
+
+
+def paired_differences(
+    frame: pd.DataFrame,
+    value: str,
+    factor: str,
+    *,
+    reference: str | int | float | None = None,
+    by: By = ("model.latent_dim",),
+    unit: By = (),
+    confidence: float = CONFIDENCE,
+) -> pd.DataFrame:
+    """Differences `reference - other` of a factor's levels between replicates that share the seed and all other factors.
+
+    Pairs agree in every configuration column that varies, in `by`, and in the seed. What a seed contributes to both sides
+    cancels; rows without a partner are not used. The independent unit is the seed: where a group holds several pairs of
+    one seed (several L, say), they are averaged first and count once.
+
+    Args:
+        frame: Replicates joined with their configuration (`tables.joined`).
+        value: Column to compare.
+        factor: Configuration column whose levels are compared, for example `kl.estimator`.
+        reference: The level that the others are compared with; default `closed_form` if there, else the first in order.
+        by: Columns that get a comparison each; () for one over everything.
+        unit: Further columns of the independent unit beside the seed: `unit="model.latent_dim"` takes one seed at two
+            dimensions as independent.
+        confidence: Level of the interval of each single difference.
+
+    Returns:
+        Columns `by`, `factor`, `first`, `second`, `n` (units), `pairs`, `first_mean`, `second_mean`, `difference`,
+        `standard_error`, `low`, `high` (for each difference alone), `p_value` (two-sided paired t), `p_holm` (over all
+        rows of this frame), `comparisons` (how many), `verdict`. Empty if the factor has one level.
+    """
+    keys, seed = as_list(by), "seed" if "seed" in frame.columns else "replicate"
+    matched = [name for name in varying(frame) if name != factor and name not in keys]
+    usable = frame[np.isfinite(frame[value].to_numpy(float))]
+    wanted = [*keys, *matched, seed]
+    cells = usable.groupby([*wanted, factor], dropna=False)[value].mean().reset_index()
+    levels = sorted(cells[factor].unique())
+    names = ["factor", "first", "second", "n", "pairs", "first_mean", "second_mean", "difference", "standard_error"]
+    names += ["low", "high", "p_value", "p_holm", "comparisons", "verdict"]
+    if len(levels) < 2:
+        return pd.DataFrame(columns=[*keys, *names])
+    first = reference if reference is not None else ("closed_form" if "closed_form" in levels else levels[0])
+    if first not in levels:
+        raise ValueError(f"reference must be one of {factor}: {', '.join(map(str, levels))}, got {first!r}")
+    others = [level for level in levels if level != first]
+    units = list(dict.fromkeys([*keys, seed, *as_list(unit)]))
+    tables = [_one_contrast(cells, factor, first, other, wanted, keys, units, confidence) for other in others]
+    table = pd.concat([t.rename(columns={value: "difference"}) for t in tables], ignore_index=True)
+    table = table.sort_values([*keys, "second"], kind="stable", ignore_index=True)
+    table["p_value"] = paired_p_value(table["difference"], table["standard_error"], table["n"] - 1)
+    table["p_holm"] = holm(table["p_value"].to_numpy(float))
+    table["comparisons"] = int(table["p_value"].notna().sum())
+    table["verdict"] = [verdict(row, value) for row in table.to_dict("records")]
+    return table.assign(factor=factor)[[*keys, *names]]
+
+
+def _one_contrast(
+    cells: pd.DataFrame,
+    factor: str,
+    first: Any,
+    other: Any,
+    wanted: list[str],
+    keys: list[str],
+    units: list[str],
+    confidence: float,
+) -> pd.DataFrame:
+    value = cells.columns[-1]
+    sides = [cells[cells[factor] == level].drop(columns=factor) for level in (first, other)]
+    pairs = sides[0].merge(sides[1], on=wanted, suffixes=("_first", "_second"))
+    pairs["difference"] = pairs[f"{value}_first"] - pairs[f"{value}_second"]
+    pairs = pairs.rename(columns={f"{value}_first": "first_mean", f"{value}_second": "second_mean"})
+    per_unit = pairs.groupby(units, dropna=False)[["difference", "first_mean", "second_mean"]].mean().reset_index()
+    table = summarise(per_unit, "difference", keys, confidence=confidence).drop(columns="missing")
+    for side in ("first_mean", "second_mean"):
+        table[side] = summarise(per_unit, side, keys)["mean"]
+    counts = pairs.groupby(keys, dropna=False).size().to_numpy() if keys else len(pairs)
+    return table.rename(columns={"mean": "difference"}).assign(pairs=counts, first=first, second=other)
+
+
+def paired_p_value(difference: Any, standard_error: Any, degrees: Any) -> Floats:
+    """Two-sided p of a paired t-test; 1 where all pairs are equal, 0 where all differ by the same amount, NaN for one."""
+    difference, error = np.asarray(difference, dtype=float), np.asarray(standard_error, dtype=float)
+    degrees = np.asarray(degrees, dtype=float)
+    known = np.isfinite(error) & (degrees >= 1)
+    ratio = np.divide(np.abs(difference), error, out=np.where(difference == 0, 0.0, np.inf), where=error > 0)
+    return np.where(known, 2.0 * stats.t.sf(ratio, np.where(known, degrees, 1.0)), np.nan)
+
+
+def holm(p_values: Floats) -> Floats:
+    """Holm's step-down adjustment (Holm 1979); NaN are not counted and stay NaN."""
+    p_values = np.asarray(p_values, dtype=float)
+    adjusted = np.full(len(p_values), np.nan)
+    order = np.argsort(p_values)[: int(np.isfinite(p_values).sum())]
+    factors = len(order) - np.arange(len(order))
+    adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * factors), 1.0)
+    return adjusted
+
+
+def verdict(row: dict[str, Any], value: str, unit: str = "nats", level: float = LEVEL) -> str:
+    """Whether the data can tell the two levels apart, in one sentence that is computed from the numbers."""
+    first, second, n = row["first"], row["second"], int(row["n"])
+    if n == 0:
+        return f"{first} and {second} share no seed: no paired comparison is possible."
+    if n == 1:
+        return f"{first} minus {second} is {row['difference']:+.3g} {unit} on the only pair: one pair cannot tell them apart."
+    numbers = f"{row['difference']:+.3g} {unit}, 95 % interval [{row['low']:+.3g}, {row['high']:+.3g}], n = {n} seeds"
+    if row["p_holm"] < level:
+        side = "higher" if row["difference"] > 0 else "lower"
+        return f"{first} has the {side} {value}: {numbers}, Holm-adjusted p = {row['p_holm']:.2g}."
+    return (
+        f"These data cannot tell {first} from {second}: {value} differs by {numbers}, Holm-adjusted p = {row['p_holm']:.2g}."
+    )
+
+
+def overall_verdict(differences: pd.DataFrame, value: str, unit: str = "nats", level: float = LEVEL) -> str:
+    """One sentence over all rows of `paired_differences`: how many comparisons, how many told apart, which way."""
+    if differences.empty:
+        return "There is nothing to compare: the factor has one level."
+    judged = differences[differences["p_holm"].notna()]
+    if judged.empty:
+        return f"None of the {len(differences)} comparisons has two pairs, so none can be judged."
+    apart = judged[judged["p_holm"] < level]
+    largest = judged.loc[judged["difference"].abs().idxmax()]
+    size = f"the largest difference is {largest['difference']:+.3g} {unit} [{largest['low']:+.3g}, {largest['high']:+.3g}]"
+    names = _level_names(judged)
+    if apart.empty:
+        return (
+            f"The data cannot tell {names} apart in {value} in any of {len(judged)} comparisons "
+            f"(Holm, level {level:g}); {size}."
+        )
+    higher, lower = int((apart["difference"] > 0).sum()), int((apart["difference"] < 0).sum())
+    return (
+        f"The data tell {names} apart in {value} in {len(apart)} of {len(judged)} comparisons (Holm, level {level:g}): "
+        f"{judged['first'].iloc[0]} is higher in {higher} and lower in {lower}; {size}."
+    )
+
+
+def _level_names(table: pd.DataFrame) -> str:
+    seconds: Sequence[str] = [str(level) for level in table["second"].unique()]
+    return f"{table['first'].iloc[0]} and {', '.join(seconds)}"

@@ -1,0 +1,156 @@
+"""Which trials: how they ended, which are best, which are not dominated, how the search went, where the time went."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.intervals import CONFIDENCE, By, as_list, summarise
+from analysis.tables import configuration_columns
+
+WINNERS_CURSE = "chosen and measured on the same replicates: biased upwards"
+CONFIRMED = "measured on fresh seeds"
+
+
+def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
+    """How trials ended, each counted once: clean `finished`, `suspect` (finished, in doubt), `stopped`, `failed`, `running`.
+
+    Returns:
+        Columns `outcome`, `reason` ("" where there is none), `n`, `share`, `trials` (their numbers, "0, 4, 7"); the most
+        frequent reason of each outcome first.
+    """
+    names = ["outcome", "reason", "n", "share", "trials"]
+    if trials.empty:
+        return pd.DataFrame(columns=names)
+    doubtful = (trials["status"] == "finished") & (trials["suspect"] != "")
+    work = pd.DataFrame({"trial": trials["trial"], "outcome": trials["status"].mask(doubtful, "suspect")})
+    work["reason"] = trials["reason"].mask(doubtful, trials["suspect"]).fillna("")
+    grouped = work.groupby(["outcome", "reason"])["trial"]
+    table = grouped.agg(n="size", trials=lambda numbers: ", ".join(map(str, sorted(numbers)))).reset_index()
+    order = {name: i for i, name in enumerate(("finished", "suspect", "stopped", "failed", "running"))}
+    table = table.assign(order=table["outcome"].map(order), share=table["n"] / len(trials))
+    return table.sort_values(["order", "n", "reason"], ascending=[True, False, True], ignore_index=True)[names]
+
+
+def time_shares(trials: pd.DataFrame) -> pd.DataFrame:
+    """Where the time went: columns `component`, `seconds` (summed over all trials), `share`, `n` (trials that report it)."""
+    parts = [c for c in trials.columns if c.startswith("seconds.") and not c.endswith((".standard_error", ".total"))]
+    table = pd.DataFrame(
+        {
+            "component": [name.removeprefix("seconds.") for name in parts],
+            "seconds": [float(trials[name].sum()) for name in parts],
+            "n": [int(trials[name].notna().sum()) for name in parts],
+        }
+    )
+    total = table["seconds"].sum()
+    table["share"] = table["seconds"] / total if total > 0 else np.nan
+    ordered = table.sort_values("seconds", ascending=False, kind="stable", ignore_index=True)
+    return ordered[["component", "seconds", "share", "n"]]
+
+
+def search_history(trials: pd.DataFrame, value: str = "validation.elbo", *, maximise: bool = True) -> pd.DataFrame:
+    """The search in order: columns `trial`, `phase`, `value`, `best` (so far), `is_best`. Finished trials with a value only."""
+    rows = trials[trials["status"] == "finished"]
+    rows = rows[np.isfinite(rows[value].to_numpy(float))] if value in rows.columns else rows.head(0).assign(**{value: 0.0})
+    rows = rows.sort_values("trial", ignore_index=True)
+    best = rows[value].cummax() if maximise else rows[value].cummin()
+    table = rows[["trial", "phase"]].assign(value=rows[value], best=best)
+    return table.assign(is_best=(table["best"] != table["best"].shift()).astype(bool))
+
+
+def pareto_front(frame: pd.DataFrame, maximise: Sequence[str] = (), minimise: Sequence[str] = ()) -> pd.DataFrame:
+    """Mark the rows that no other row beats: as good in every column and better in one.
+
+    Args:
+        frame: One row per trial.
+        maximise: Columns where more is better.
+        minimise: Columns where less is better.
+
+    Returns:
+        The frame with a column `front` (False where a value is not finite).
+    """
+    points = np.column_stack(
+        [-frame[c].to_numpy(float) for c in maximise] + [frame[c].to_numpy(float) for c in minimise]
+    )
+    usable = np.isfinite(points).all(axis=1)
+    front = np.zeros(len(frame), dtype=bool)
+    for i in np.flatnonzero(usable):
+        others = points[usable]
+        front[i] = not ((others <= points[i]).all(axis=1) & (others < points[i]).any(axis=1)).any()
+    return frame.assign(front=front)
+
+
+def best_configurations(
+    replicates: pd.DataFrame,
+    value: str = "test.elbo",
+    *,
+    rank_by: str = "validation.elbo",
+    per: By = (),
+    count: int | None = 10,
+    maximise: bool = True,
+    confidence: float = CONFIDENCE,
+) -> pd.DataFrame:
+    """The best configurations with an honest number for each.
+
+    Configurations are ranked by the mean of `rank_by` over the replicates that chose them (every phase but `confirm`).
+    Their headline number is `value` over the fresh seeds of `confirm`; where there was none, it is measured on the very
+    replicates that were selected, which is biased upwards (the winner's curse) and says so.
+
+    Args:
+        replicates: Replicates joined with their configuration.
+        value: Column of the headline number.
+        rank_by: Column that ranks.
+        per: Columns within which to rank (`model.latent_dim`: the best of each D).
+        count: Rows kept in each ranking (None: all).
+        maximise: Direction of both columns.
+        confidence: Level of the interval.
+
+    Returns:
+        Columns `per`, `rank`, `config_hash`, `trials`, `n`, `mean`, `standard_error`, `low`, `high` (headline), `confirmed`,
+        `search_n`, `search_mean`, `optimism` (search minus confirmation), `note`, then the configuration.
+    """
+    keys = as_list(per)
+    replicates = replicates[np.isfinite(replicates[[value, rank_by]].to_numpy(float)).all(axis=1)]
+    confirming = replicates["phase"] == "confirm"
+    search = summarise(replicates[~confirming], value, "config_hash", confidence=confidence).drop(columns="missing")
+    confirm = summarise(replicates[confirming], value, "config_hash", confidence=confidence).drop(columns="missing")
+    numbers = ["n", "mean", "standard_error", "low", "high"]
+    table = search.merge(confirm, on="config_hash", how="outer", suffixes=("_search", ""))
+    table["confirmed"] = table["n"].notna()
+    for name in numbers:
+        table[name] = table[name].fillna(table[f"{name}_search"])
+    # A configuration that was only confirmed (its search trial is gone) ranks by what there is.
+    ranking = replicates[~confirming].groupby("config_hash")[rank_by].mean()
+    fallback = replicates[confirming].groupby("config_hash")[rank_by].mean()
+    table["score"] = table["config_hash"].map(ranking).fillna(table["config_hash"].map(fallback)) * (1 if maximise else -1)
+    listed = replicates.groupby("config_hash")["trial"].agg(lambda t: ", ".join(map(str, sorted(set(t)))))
+    table["trials"] = table["config_hash"].map(listed)
+    settings = [c for c in configuration_columns(replicates) if c not in ("seed", "replicates", "first_replicate")]
+    table = table.merge(replicates.drop_duplicates("config_hash")[["config_hash", *settings]], on="config_hash")
+    table = table.sort_values([*keys, "score", "config_hash"], ascending=[True] * len(keys) + [False, True], ignore_index=True)
+    table["rank"] = (table.groupby(keys, dropna=False).cumcount() if keys else pd.Series(table.index)) + 1
+    table = table if count is None else table[table["rank"] <= count].reset_index(drop=True)
+    table["optimism"] = (table["mean_search"] - table["mean"]).where(table["confirmed"])
+    table["note"] = np.where(table["confirmed"], CONFIRMED, WINNERS_CURSE)
+    table = table.rename(columns={"n_search": "search_n", "mean_search": "search_mean"})
+    table = table.astype({"n": "int64"})
+    first = [*keys, "rank", "config_hash", "trials", *numbers, "confirmed", "search_n", "search_mean", "optimism", "note"]
+    return table[[*first, *(c for c in settings if c not in keys)]]
+
+
+def calibration_summary(calibration: pd.DataFrame, limit: float = 5.0) -> pd.DataFrame:
+    """One row: `n` checks, `beyond_2` and `beyond_limit` (|z| above), `expected_beyond_2`, `largest` |z| and its `estimator`."""
+    z = calibration["z_score"].abs()
+    known = calibration[np.isfinite(z)]
+    worst = "" if known.empty else str(known.loc[z[known.index].idxmax(), "estimator"])
+    row = {
+        "n": len(known),
+        "beyond_2": int((z > 2.0).sum()),
+        "expected_beyond_2": 0.0455 * len(known),
+        "beyond_limit": int((z > limit).sum()),
+        "largest": float(z[known.index].max()) if len(known) else np.nan,
+        "estimator": worst,
+    }
+    return pd.DataFrame([row])

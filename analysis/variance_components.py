@@ -1,0 +1,229 @@
+"""Where a number's variance comes from, what the closed form predicts of it, and what k3 and the prior do to it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from analysis.intervals import By, as_list, share_interval, summarise
+
+COMPONENTS = ("between_replicates", "between_images", "monte_carlo")
+METRICS = {
+    "k1": "test.kl_monte_carlo",
+    "k3": "test.kl_monte_carlo",
+    "cross_entropy": "test.kl_monte_carlo",
+    "reconstruction": "test.reconstruction",
+    "elbo_closed_form": "test.elbo",
+    "elbo_monte_carlo": "test.elbo_monte_carlo",
+    "elbo_control_variate": "test.elbo",
+}
+
+
+def metric_of(quantity: str, num_importance_samples: float = np.nan, columns: Any = None) -> str:
+    """The replicate metric that an estimator of the variance study estimates: `k1` -> `test.kl_monte_carlo`.
+
+    With `columns`, a Monte Carlo metric that the table lacks falls back to its closed-form namesake (the same quantity).
+    """
+    name = f"test.iwae_{int(num_importance_samples)}" if quantity == "iwae" else METRICS[quantity]
+    if columns is not None and name not in columns:
+        name = name.removesuffix("_monte_carlo")
+    return name
+
+
+def variance_components(
+    replicates: pd.DataFrame,
+    variance: pd.DataFrame,
+    by: By = ("model.latent_dim",),
+    *,
+    num_samples: int | None = None,
+    sampling: str = "iid",
+) -> pd.DataFrame:
+    """Variance of one estimate (one replicate, one image, L draws) split into its three sources.
+
+    estimate = mean + replicate + image + draw:
+    `between_replicates` is the variance over replicates of the metric, pooled within trials (what another seed changes);
+    `between_images` the variance over images of the conditional mean (what another image changes); `monte_carlo` the
+    variance given model and image (what other draws change, falls with L).
+
+    The first is taken from means over the whole split, so it holds the draws' share of that mean, `monte_carlo` / (images
+    in the split), which is left in: it is smaller by the number of images.
+
+    Args:
+        replicates: Replicates joined with their configuration.
+        variance: Variance study joined with the configuration.
+        by: Columns that get a split each.
+        num_samples: Only this L (None: every L).
+        sampling: Scheme of the draws.
+
+    Returns:
+        Columns `by`, `quantity`, `num_importance_samples`, `num_samples`, `component`, `variance` (nats^2; NaN where one
+        replicate shows no spread), `share` (of the known components), `replicates`, `trials`.
+    """
+    keys = as_list(by)
+    rows = variance[variance["sampling"] == sampling]
+    if num_samples is not None:
+        rows = rows[rows["num_samples"] == num_samples]
+    cell = [*keys, "quantity", "num_importance_samples", "num_samples"]
+    means = rows.groupby(cell, dropna=False)[["variance", "between_images"]].mean()
+    table = means.rename(columns={"variance": "monte_carlo"}).reset_index()
+    between = _between_replicates(replicates, table, keys)
+    table = table.merge(between, on=[*keys, "quantity", "num_importance_samples"], how="left")
+    long = table.melt([*cell, "replicates", "trials"], list(COMPONENTS), var_name="component", value_name="variance")
+    long["component"] = pd.Categorical(long["component"], COMPONENTS, ordered=True)
+    long = long.sort_values([*cell, "component"], ignore_index=True).astype({"component": "str"})
+    total = long.groupby(cell, dropna=False)["variance"].transform("sum")
+    return long.assign(share=long["variance"] / total)[[*cell, "component", "variance", "share", "replicates", "trials"]]
+
+
+def _between_replicates(replicates: pd.DataFrame, table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Pooled within-trial variance over replicates of each quantity's metric, per group."""
+    wanted = table[["quantity", "num_importance_samples"]].drop_duplicates()
+    parts = []
+    for quantity, k in wanted.itertuples(index=False):
+        metric = metric_of(quantity, k, replicates.columns)
+        if metric not in replicates.columns:
+            continue
+        trial = replicates.groupby([*keys, "trial"], dropna=False)[metric].agg(n="count", spread="var").reset_index()
+        trial["degrees"] = trial["n"] - 1
+        trial["squares"] = trial["spread"].fillna(0.0) * trial["degrees"]
+        pooled = trial.assign(all=0).groupby(keys or ["all"], dropna=False)[["squares", "degrees", "n"]].sum()
+        pooled["trials"] = trial.assign(all=0).groupby(keys or ["all"], dropna=False).size()
+        pooled["between_replicates"] = pooled["squares"] / pooled["degrees"].where(pooled["degrees"] > 0)
+        pooled = pooled.rename(columns={"n": "replicates"}).reset_index()
+        pooled = pooled[[*keys, "between_replicates", "replicates", "trials"]]
+        parts.append(pooled.assign(quantity=quantity, num_importance_samples=k))
+    names = [*keys, "between_replicates", "replicates", "trials", "quantity", "num_importance_samples"]
+    if not parts:
+        numbers = ["between_replicates", "replicates", "trials"]
+        return table[[*keys, "quantity", "num_importance_samples"]].drop_duplicates().assign(**dict.fromkeys(numbers, np.nan))
+    return pd.concat(parts, ignore_index=True)[names]
+
+
+def predicted_vs_measured(replicates: pd.DataFrame, by: By = ("model.latent_dim",), *, confidence: float = 0.99) -> pd.DataFrame:
+    """Measured over predicted variance of k1, per trial: it must be 1 (Var k1 is known in closed form from loc and scale).
+
+    A trial's ratio is the mean over its replicates; its error follows from the replicates' own errors, which are known from
+    the draws, so the interval is normal.
+
+    Args:
+        replicates: Replicates with `variance.k1_ratio` and `variance.k1_ratio.standard_error`, joined or not.
+        by: Columns carried along (constant within a trial).
+        confidence: Level of the interval.
+
+    Returns:
+        Columns `trial`, `by`, `n`, `ratio`, `standard_error`, `low`, `high`, `contains_one`; empty without a study.
+    """
+    keys = ["trial", *as_list(by)]
+    names = [*keys, "n", "ratio", "standard_error", "low", "high", "contains_one"]
+    if "variance.k1_ratio" not in replicates.columns:
+        return pd.DataFrame(columns=names)
+    known = replicates[replicates["variance.k1_ratio"].notna()]
+    work = known[keys].assign(
+        ratio=known["variance.k1_ratio"], squared=known["variance.k1_ratio.standard_error"].astype(float) ** 2
+    )
+    table = work.groupby(keys, dropna=False).agg(n=("ratio", "count"), ratio=("ratio", "mean"), squared=("squared", "sum"))
+    table = table.reset_index()
+    table["standard_error"] = np.sqrt(table["squared"]) / table["n"]
+    half = stats.norm.ppf(0.5 + confidence / 2) * table["standard_error"]
+    table["low"], table["high"] = table["ratio"] - half, table["ratio"] + half
+    table["contains_one"] = (table["low"] <= 1.0) & (table["high"] >= 1.0)
+    return table[names]
+
+
+def share_containing_one(ratios: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
+    """One row: of `n` trials, how many (`inside`) and what `share` have an interval with 1 in it; `low`, `high` by Wilson."""
+    n, inside = len(ratios), int(ratios["contains_one"].sum())
+    low, high = share_interval(inside, n, confidence)
+    return pd.DataFrame({"n": [n], "inside": [inside], "share": [inside / n if n else np.nan], "low": [low], "high": [high]})
+
+
+def k3_divergence(variance: pd.DataFrame, by: By = ("model.latent_dim",), *, carrying: float = 30.0) -> pd.DataFrame:
+    """What k3's variance rests on, at L = 1: infinite as soon as one posterior variance is at most 1/2.
+
+    A sample of an infinite variance is finite, and carried by a few draws. With m4 and s^2 of R draws, R / kurtosis =
+    (sum d^2)^2 / sum d^4 is the effective number of draws that the sample variance rests on: R/3 for a normal, about 1
+    where one draw is all of it.
+
+    Args:
+        variance: Variance study joined with the configuration.
+        by: Columns that get a row each.
+        carrying: Fewer effective draws than this and the measured variance means nothing.
+
+    Returns:
+        Columns `by`, `n` (replicates), `k1_variance`, `k3_variance`, `ratio`, `excess_kurtosis` (of k3, median), `draws`,
+        `carrying_draws` (median), `unreliable` (fewer than `carrying`, or the closed form is infinite).
+    """
+    keys = as_list(by)
+    names = [*keys, "n", "k1_variance", "k3_variance", "ratio", "excess_kurtosis", "draws", "carrying_draws", "unreliable"]
+    rows = variance[(variance["num_samples"] == 1) & (variance["sampling"] == "iid")]
+    if not {"k1", "k3"} <= set(rows["quantity"]):
+        return pd.DataFrame(columns=names)
+    k3 = rows[rows["quantity"] == "k3"].assign(all=0)
+    k3 = k3.assign(carrying_draws=k3["draws"] / (k3["excess_kurtosis"] + 3.0), infinite=np.isinf(k3["predicted"]))
+    k1 = rows[rows["quantity"] == "k1"].assign(all=0)
+    group = keys or ["all"]
+    table = k3.groupby(group, dropna=False).agg(
+        n=("variance", "count"),
+        k3_variance=("variance", "median"),
+        excess_kurtosis=("excess_kurtosis", "median"),
+        draws=("draws", "min"),
+        carrying_draws=("carrying_draws", "median"),
+        infinite=("infinite", "any"),
+    )
+    table["k1_variance"] = k1.groupby(group, dropna=False)["variance"].median()
+    table["ratio"] = table["k3_variance"] / table["k1_variance"]
+    table["unreliable"] = table["infinite"] | (table["carrying_draws"] < carrying)
+    return table.reset_index()[names]
+
+
+def prior_monte_carlo_curve(evidence: pd.DataFrame, by: By = (), confidence: float = 0.95) -> pd.DataFrame:
+    """Bias of prior Monte Carlo (nats) against the number of prior draws.
+
+    Returns:
+        `summarise`'s columns of the bias per `by` and `num_draws` (the unit is the replicate: its images share a model), with
+        `kl` (mean, nats) and `expected` = -log(1 + exp(KL)/draws), the shortfall when exp(KL) draws are needed.
+    """
+    keys = [*as_list(by), "num_draws"]
+    rows = evidence[(evidence["estimator"] == "prior_monte_carlo") & np.isfinite(evidence["bias"])]
+    table = summarise(rows, "bias", keys, unit=("trial", "replicate"), confidence=confidence)
+    table["kl"] = summarise(rows, "kl", keys)["mean"]
+    table["expected"] = -np.logaddexp(0.0, table["kl"] - np.log(table["num_draws"].astype(float)))
+    return table
+
+
+def draws_needed(evidence: pd.DataFrame, by: By = (), *, tolerance: float = 1.0) -> pd.DataFrame:
+    """Fewest prior draws that bring prior Monte Carlo within `tolerance` nats of the best estimate, image by image.
+
+    Returns:
+        One row per trial, replicate and image: `by`, `kl` (nats), `reference`, `draws_needed` (NaN where no tried number was
+        enough), `largest_tried`, `enough`, `expected` = exp(KL).
+    """
+    keys = [*as_list(by), "trial", "replicate", "image"]
+    rows = evidence[(evidence["estimator"] == "prior_monte_carlo") & np.isfinite(evidence["bias"])]
+    rows = rows.assign(reached=rows["num_draws"].where(rows["bias"].abs() <= tolerance))
+    table = rows.groupby(keys, dropna=False).agg(
+        kl=("kl", "first"),
+        reference=("reference", "first"),
+        draws_needed=("reached", "min"),
+        largest_tried=("num_draws", "max"),
+    )
+    table = table.reset_index()
+    return table.assign(enough=table["draws_needed"].notna(), expected=np.exp(table["kl"]))
+
+
+def efficiency(variance: pd.DataFrame, by: By = ("model.latent_dim",)) -> pd.DataFrame:
+    """Variance times time of each estimator: what an equally precise answer costs (lower is better).
+
+    Returns:
+        Columns `by`, `quantity`, `sampling`, `num_importance_samples`, `num_samples`, then of `variance_seconds` (nats^2 s):
+        `n`, `mean`, `standard_error`, `low`, `high`; and the means `variance`, `seconds`.
+    """
+    keys = [*as_list(by), "quantity", "sampling", "num_importance_samples", "num_samples"]
+    work = variance.assign(variance_seconds=variance["variance"] * variance["seconds"])
+    table = summarise(work, "variance_seconds", keys).drop(columns="missing")
+    for name in ("variance", "seconds"):
+        table[name] = summarise(work, name, keys)["mean"]
+    return table
