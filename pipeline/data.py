@@ -137,12 +137,12 @@ def _assemble(config: DataConfig, splits: dict[str, Split], full_scale: float) -
 
 
 def quantise(pixels: np.ndarray, levels: int, full_scale: float) -> Tensor:
-    """`min(floor(levels * x / full_scale), levels - 1)`: in exact integer arithmetic where both are integers."""
-    if np.issubdtype(pixels.dtype, np.integer) and float(full_scale).is_integer():
-        level = pixels.astype(np.int64) * levels // int(full_scale)
+    """`min(floor(levels * x / full_scale), levels - 1)`: for bytes by a table of exact integer arithmetic."""
+    if pixels.dtype == np.uint8 and float(full_scale).is_integer():
+        level = (np.arange(256) * levels // int(full_scale)).clip(max=levels - 1).astype(np.uint8)[pixels]
     else:
-        level = np.floor(levels * pixels.astype(np.float64) / full_scale).astype(np.int64)
-    return torch.from_numpy(np.minimum(level, levels - 1).astype(np.uint8))
+        level = np.floor(levels * pixels.astype(np.float64) / full_scale).clip(max=levels - 1).astype(np.uint8)
+    return torch.from_numpy(level)
 
 
 def histogram_floor(data: ImageData) -> dict[str, float]:
@@ -218,9 +218,10 @@ def _split_70_15_15(pixels: np.ndarray, labels: np.ndarray | None, seed: int) ->
 def _read_npz(path: Path, seed: int) -> tuple[dict[str, Split], float]:
     """One's own images; the module's docstring documents the keys."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, since numpy leaves a file open that turns out to be no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as error:
         reason = (
             error.strerror if isinstance(error, OSError) and error.strerror else "is not a .npz file of plain arrays"
         )
