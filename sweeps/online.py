@@ -1,0 +1,62 @@
+"""Is there a W&B server to talk to? Decided in seconds, before any run starts: the client alone waits for minutes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import netrc
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+DEFAULT_SERVER = "https://api.wandb.ai"
+PROBE_SECONDS = 3.0
+MODES = ("offline", "online", "disabled")
+
+
+def server_url(environ: Mapping[str, str] = os.environ) -> str:
+    """The server that the W&B client would talk to, unless a settings file of the client's says otherwise."""
+    return (environ.get("WANDB_BASE_URL") or DEFAULT_SERVER).rstrip("/")
+
+
+def find_key(environ: Mapping[str, str] = os.environ) -> str | None:
+    """The API key from WANDB_API_KEY or the netrc file that `wandb login` writes.
+
+    The key goes into a request header and nowhere else: never print, log or store it.
+    """
+    if key := environ.get("WANDB_API_KEY"):
+        return key
+    host = urlsplit(server_url(environ)).hostname or ""
+    try:
+        entry = netrc.netrc(environ.get("NETRC")).authenticators(host)
+    except (OSError, netrc.NetrcParseError):
+        return None
+    return entry[2] if entry else None
+
+
+def problem(environ: Mapping[str, str] = os.environ, timeout: float = PROBE_SECONDS) -> str | None:
+    """Why W&B cannot be used online, as one line; None if a key is there and the server accepts it."""
+    url, key = server_url(environ), find_key(environ)
+    if not key:
+        if environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+            return None
+        return f"there is no W&B key for {url} (run `wandb login` or set WANDB_API_KEY)"
+    credentials = base64.b64encode(f"api:{key}".encode()).decode()
+    request = urllib.request.Request(
+        f"{url}/graphql",
+        json.dumps({"query": "query Viewer { viewer { id } }"}).encode(),
+        {"Content-Type": "application/json", "Authorization": f"Basic {credentials}"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            viewer = (json.load(answer).get("data") or {}).get("viewer")
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403):
+            return f"the W&B server {url} refused the key"
+        return f"the W&B server {url} answered with HTTP {error.code}"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        return f"the W&B server {url} cannot be reached ({str(reason) or type(error).__name__})"
+    return None if viewer else f"the W&B server {url} does not know the key"

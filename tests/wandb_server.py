@@ -1,0 +1,243 @@
+"""A W&B server on the loopback that speaks enough of the protocol for the real client to upload runs and reports.
+
+It keeps what a run's record on a real server would hold: history rows by line offset (a chunk sent twice replaces
+itself), the configuration, the summary, files and the exit code. Faults are injected per request.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+KEY = "local-" + "k3y" * 13 + "x"
+"""A key of the right form that no server gave out."""
+
+
+@dataclass
+class RunRecord:
+    """What the server knows of one run."""
+
+    name: str
+    project: str
+    fields: dict[str, Any] = field(default_factory=dict)
+    lines: dict[int, str] = field(default_factory=dict)
+    summary: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    exit_codes: list[int] = field(default_factory=list)
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """Rows in the order of their offsets."""
+        return [json.loads(self.lines[offset]) for offset in sorted(self.lines)]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        return {key: entry.get("value") for key, entry in json.loads(self.fields.get("config") or "{}").items()}
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    operation: str
+    """Name of the GraphQL operation, empty for other requests."""
+    run: str
+    body: bytes
+
+
+Fault = Callable[[Request], "str | float | None"]
+"""Decides about a request: "500", "cut" (connection closed without an answer), seconds to wait, or None."""
+
+
+class WandbServer:
+    """Loopback server; `url` is what WANDB_BASE_URL takes. Use through `serving`."""
+
+    def __init__(self) -> None:
+        self.runs: dict[str, RunRecord] = {}
+        self.requests: list[Request] = []
+        self.fault: Fault | None = None
+        self.lock = threading.Lock()
+        handler = type("Handler", (_Handler,), {"server_state": self})
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}"
+
+    def operations(self, name: str) -> list[Request]:
+        return [request for request in self.requests if request.operation == name]
+
+    def graphql(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """The data of one operation's answer; unknown operations get an empty object."""
+        name = _operation(query)
+        answer = getattr(self, f"_{name}", None)
+        return answer(variables) if answer else {}
+
+    def _UpsertBucket(self, variables: dict[str, Any]) -> dict[str, Any]:
+        name = variables["name"]
+        inserted = name not in self.runs
+        run = self.runs.setdefault(name, RunRecord(name, variables.get("project") or "uncategorized"))
+        run.fields.update({key: value for key, value in variables.items() if value is not None})
+        return {"upsertBucket": {"bucket": self._bucket(run), "inserted": inserted}}
+
+    def _RunResumeStatus(self, variables: dict[str, Any]) -> dict[str, Any]:
+        run = self.runs.get(variables.get("name", ""))
+        if run is None:
+            return {"model": {"id": "project", "name": "p", "entity": {"id": "e", "name": "e"}, "bucket": None}}
+        return {
+            "model": {
+                "id": "project",
+                "name": run.project,
+                "entity": {"id": "entity-id", "name": "entity"},
+                "bucket": {
+                    **self._bucket(run),
+                    "summaryMetrics": json.dumps(run.summary),
+                    "logLineCount": 0,
+                    "eventsLineCount": 0,
+                    "historyTail": json.dumps([json.dumps(row) for row in run.history[-1:]]),
+                    "eventsTail": "[]",
+                    "config": run.fields.get("config") or "{}",
+                    "tags": run.fields.get("tags") or [],
+                    "wandbConfig": "{}",
+                },
+            }
+        }
+
+    def _CreateRunFiles(self, variables: dict[str, Any]) -> dict[str, Any]:
+        name = variables.get("run") or variables.get("name")
+        files = [{"name": file, "uploadUrl": f"{self.url}/put/{name}/{file}"} for file in variables["files"]]
+        return {"createRunFiles": {"runID": name, "uploadHeaders": [], "files": files}}
+
+    def _Viewer(self, variables: dict[str, Any]) -> dict[str, Any]:
+        return {"viewer": {"id": "user", "entity": "entity", "username": "user", "flags": "{}", "teams": {"edges": []}}}
+
+    def _bucket(self, run: RunRecord) -> dict[str, Any]:
+        return {
+            "id": f"bucket-{run.name}",
+            "name": run.name,
+            "displayName": run.fields.get("displayName") or run.name,
+            "description": "",
+            "config": run.fields.get("config") or "{}",
+            "sweepName": None,
+            "historyLineCount": len(run.lines),
+            "project": {"id": "project", "name": run.project, "entity": {"id": "entity-id", "name": "entity"}},
+        }
+
+    def stream(self, name: str, body: dict[str, Any]) -> None:
+        """One file_stream request: numbered lines of history, the summary, the exit code."""
+        run = self.runs.setdefault(name, RunRecord(name, "uncategorized"))
+        files = body.get("files") or {}
+        chunk = files.get("wandb-history.jsonl")
+        if chunk:
+            for number, line in enumerate(chunk["content"]):
+                run.lines[chunk["offset"] + number] = line
+        for line in (files.get("wandb-summary.json") or {}).get("content", []):
+            run.summary = json.loads(line)
+        if body.get("complete"):
+            run.exit_codes.append(body.get("exitcode"))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server_state: WandbServer
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        body = self._body()
+        if self.path == "/graphql":
+            call = json.loads(body)
+            variables = call.get("variables") or {}
+            run = variables.get("name") or variables.get("run") or ""
+            if self._faulty(Request("POST", self.path, _operation(call["query"]), str(run), body)):
+                return
+            with self.server_state.lock:
+                data = self.server_state.graphql(call["query"], variables)
+            self._answer({"data": data})
+        elif self.path.endswith("/file_stream"):
+            name = self.path.split("/")[-2]
+            if self._faulty(Request("POST", self.path, "", name, body)):
+                return
+            with self.server_state.lock:
+                self.server_state.stream(name, json.loads(body))
+            self._answer({"exitcode": None, "limits": {}})
+        else:
+            self._answer({})
+
+    def do_PUT(self) -> None:
+        body = self._body()
+        _, _, name, *file = self.path.split("/")
+        if self._faulty(Request("PUT", self.path, "", name, body)):
+            return
+        with self.server_state.lock:
+            self.server_state.runs[name].files["/".join(file)] = body
+        self._answer({})
+
+    def do_GET(self) -> None:
+        if not self._faulty(Request("GET", self.path, "", "", b"")):
+            self._answer({})
+
+    def _body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            parts = []
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                parts.append(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+            body = b"".join(parts)
+        else:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        return gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+
+    def _faulty(self, request: Request) -> bool:
+        with self.server_state.lock:
+            self.server_state.requests.append(request)
+            fault = self.server_state.fault(request) if self.server_state.fault else None
+        if isinstance(fault, (int, float)):
+            time.sleep(fault)
+        elif fault == "500":
+            self._answer({"error": "injected"}, 500)
+            return True
+        elif fault == "cut":
+            self.close_connection = True
+            self.connection.close()
+            return True
+        return False
+
+    def _answer(self, content: dict[str, Any], status: int = 200) -> None:
+        payload = json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(payload)))
+        self.end_headers()
+        self.wfile.write(payload)
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except (OSError, ValueError):  # the client went away, or a fault closed the connection
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def _operation(query: str) -> str:
+    """`mutation UpsertBucket (...` -> `UpsertBucket`."""
+    words = query.replace("(", " ").replace("{", " ").split()
+    return words[1] if len(words) > 1 and words[0] in ("query", "mutation") else ""
+
+
+@contextmanager
+def serving() -> Iterator[WandbServer]:
+    server = WandbServer()
+    thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.http.shutdown()
+        server.http.server_close()
