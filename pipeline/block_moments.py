@@ -59,7 +59,7 @@ def image_moments(blocks: Float[Tensor, "group position image"]) -> ImageMoments
     Raises:
         ValueError: fewer than `MIN_GROUPS` groups.
     """
-    groups, positions = blocks.shape[:2]
+    groups = blocks.shape[0]
     if groups < MIN_GROUPS:
         raise ValueError(f"groups must be at least {MIN_GROUPS}, got {groups}")
     group_means = blocks.mean(1)

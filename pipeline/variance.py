@@ -1,8 +1,8 @@
-"""The Monte Carlo variance study of a trained replicate: what one estimate of the bound costs in variance, and in time.
+"""The Monte Carlo variance study of a trained replicate: what an estimate of the bound costs in variance, and in time.
 
-For fixed images, S draws z ~ q(z|x) per image are decoded once. Cut into disjoint blocks of L, the same draws give S / L
-repetitions of every estimator at every L: variances given x come from the spread of block values, their errors from the
-jackknife over independent blocks (`block_moments`).
+For fixed images, S draws z ~ q(z|x) per image are decoded once. Cut into disjoint blocks of L, the same draws give
+S / L repetitions of every estimator at every L: variances given x come from the spread of block values, their errors
+from the jackknife over independent blocks (`block_moments`).
 
 Blocks must be what the sampling scheme would give for L draws. Independent draws and antithetic pairs can be cut
 anywhere (between pairs). Sobol draws come as independently randomised nets of max(L) points: an aligned block of 2^k
@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.distributions import Distribution, kl_divergence
 
 from pipeline import sampling
 from pipeline.block_moments import (
@@ -33,9 +33,9 @@ from pipeline.block_moments import (
 )
 from pipeline.config import ConfigError, VarianceConfig
 from pipeline.costs import Cost, draw_costs
-from pipeline.distributions import reparameterise
+from pipeline.draws import DrawTerms, draw_terms
 from pipeline.predicted_variance import predicted_variance
-from pipeline.vae import MAX_DECODES, VAE
+from pipeline.vae import VAE
 
 Progress = Callable[[str, float], None]
 
@@ -57,16 +57,6 @@ TERMS_BYTES = 64 * 2**20
 class VarianceStudy(NamedTuple):
     rows: list[dict[str, Any]]
     metrics: dict[str, float]
-
-
-class DrawTerms(NamedTuple):
-    """What is kept of each draw: three log-densities, float64; and of each image, two closed forms (None: there is none)."""
-
-    log_px_z: Float[Tensor, "sample image"]
-    log_pz: Float[Tensor, "sample image"]
-    log_qz_x: Float[Tensor, "sample image"]
-    kl: Float[Tensor, " image"] | None
-    entropy: Float[Tensor, " image"] | None
 
 
 class Block(NamedTuple):
@@ -109,14 +99,15 @@ def study(
     if len(images) == 0:
         return VarianceStudy(rows, metrics)
     for position, scheme in enumerate(config.sampling):
-        generator = torch.Generator(vae.device).manual_seed(
-            sampling.replicate_seed(seed, position, f"variance.{scheme}")
-        )
+        generator = torch.Generator(vae.device).manual_seed(sampling.replicate_seed(seed, position, "variance"))
         report = _fraction(progress, scheme, position, len(config.sampling))
-        result = _study_scheme(vae, images, config, scheme, generator, report)
-        costs = draw_costs(vae, images, scheme, sorted({row.block.draws for row in result.estimates}), generator)
-        rows += [_row(row, scheme, costs[row.block.draws], images, config) for row in result.estimates]
-        metrics |= _scheme_metrics(result, scheme)
+        with torch.inference_mode():
+            gathered = _study_scheme(vae, images, config, scheme, generator, report)
+            costs = draw_costs(vae, images, scheme, sorted({block.draws for _, block in gathered}), generator)
+        for (quantity, block), found in gathered.items():
+            size = {"images": len(images), "draws": config.draws}
+            rows.append(_row(quantity, block, scheme, found) | size | _cost(costs[block.draws], quantity))
+        metrics |= _scheme_metrics(gathered, scheme)
     return VarianceStudy(rows, metrics)
 
 
@@ -138,16 +129,24 @@ def check(config: VarianceConfig) -> None:
 # --- one sampling scheme --------------------------------------------------------------------------------------------
 
 
-class Estimate(NamedTuple):
-    quantity: str
-    block: Block
-    pooled: PooledVariance
-    predicted: float | None
+@dataclass
+class Gathered:
+    """One estimator at one size: per-image results, chunk by chunk of images."""
+
+    moments: list[ImageMoments] = field(default_factory=list)
+    predicted: list[Float[Tensor, " image"] | None] = field(default_factory=list)
+    deviations: list[Float[Tensor, "group image"]] = field(default_factory=list)
+    """In groups of max(L) draws whatever the L, for the slope."""
+
+    def pooled(self) -> PooledVariance:
+        return pool(ImageMoments(*(torch.cat(part) for part in zip(*self.moments, strict=True))))
+
+    def prediction(self) -> float | None:
+        known = [part for part in self.predicted if part is not None]
+        return float(torch.cat(known).mean()) if known else None
 
 
-class SchemeResult(NamedTuple):
-    estimates: list[Estimate]
-    slopes: dict[str, tuple[float, float]]
+Estimates = dict[tuple[str, Block], Gathered]
 
 
 def _study_scheme(
@@ -157,81 +156,32 @@ def _study_scheme(
     scheme: sampling.Scheme,
     generator: torch.Generator,
     report: Callable[[float], None],
-) -> SchemeResult:
+) -> Estimates:
     """Images pass in chunks, so that memory does not grow with them; moments are per image and pooled at the end."""
     group = group_length(scheme, config)
-    chunk = max(1, TERMS_BYTES // (8 * 8 * config.draws))
-    moments: dict[tuple[str, Block], list[ImageMoments]] = {}
-    predicted: dict[tuple[str, Block], list[Tensor | None]] = {}
-    deviations: dict[str, dict[int, list[Tensor]]] = {}
-    for start in range(0, len(images), chunk):
-        x = images[start : start + chunk]
-        with torch.inference_mode():
-            q, prior = vae.posterior(x), vae.prior()
-            terms = draw_terms(vae, x, q, prior, scheme, config.draws, group, generator, report)
-            for quantity, block, blocks in estimates(terms, config, scheme, group):
-                moments.setdefault((quantity, block), []).append(image_moments(blocks))
-                predicted.setdefault((quantity, block), []).append(
-                    predicted_variance(quantity, q, prior, scheme, block.num_samples)
-                )
-                if quantity in SLOPES and max(config.num_samples) % block.num_samples == 0:
-                    spread = group_deviations(_regroup(blocks, max(config.num_samples) // block.num_samples))
-                    deviations.setdefault(quantity, {}).setdefault(block.num_samples, []).append(spread)
-        report((start + len(x)) / len(images))
-    return SchemeResult(
-        [
-            Estimate(quantity, block, pool(_joined(moments[quantity, block])), _mean(predicted[quantity, block]))
-            for quantity, block in moments
-        ],
-        {
-            quantity: log_log_slope({length: torch.cat(parts, 1) for length, parts in by_length.items()})
-            for quantity, by_length in deviations.items()
-            if len(by_length) > 1
-        },
-    )
+    num_draws = config.draws // group * group
+    largest = max(config.num_samples)
+    gathered: Estimates = {}
+    parts = images.split(max(1, TERMS_BYTES // (8 * 8 * num_draws)))
+    for index, x in enumerate(parts):
+
+        def part(fraction: float, index: int = index) -> None:
+            report((index + fraction) / len(parts))
+
+        q, prior = vae.posterior(x), vae.prior()
+        terms = draw_terms(vae, x, q, num_draws, generator, scheme=scheme, group=group, report=part)
+        for quantity, block, blocks in estimates(terms, config, scheme, group):
+            found = gathered.setdefault((quantity, block), Gathered())
+            found.moments.append(image_moments(blocks))
+            found.predicted.append(predicted_variance(quantity, q, prior, scheme, block.num_samples))
+            if quantity in SLOPES and largest % block.num_samples == 0:
+                found.deviations.append(group_deviations(_regroup(blocks, largest // block.num_samples)))
+    return gathered
 
 
 def group_length(scheme: sampling.Scheme, config: VarianceConfig) -> int:
     """Draws that depend on each other: 1 independent draw, 2 of an antithetic pair, the net of the largest L."""
     return {"iid": 1, "antithetic": 2, "sobol": max(config.num_samples)}[scheme]
-
-
-def draw_terms(
-    vae: VAE,
-    x: Tensor,
-    q: Distribution,
-    prior: Distribution,
-    scheme: sampling.Scheme,
-    num_draws: int,
-    group: int,
-    generator: torch.Generator,
-    report: Callable[[float], None] | None = None,
-) -> DrawTerms:
-    """All draws of a chunk of images, each decoded exactly once, in groups that are independent of each other."""
-    batch, dim = len(x), vae.latent_dim
-    per_chunk = max(1, MAX_DECODES // (batch * group))
-    parts: list[tuple[Tensor, Tensor, Tensor]] = []
-    total = num_draws // group
-    for start in range(0, total, per_chunk):
-        groups = min(per_chunk, total - start)
-        noise = sampling.draw(
-            scheme, group, groups * batch, dim, generator=generator, dtype=vae.dtype, device=vae.device
-        )
-        # [group, groups * batch, dim] -> sample axis ordered group by group, as the blocks expect it.
-        noise = noise.view(group, groups, batch, dim).transpose(0, 1).reshape(groups * group, batch, dim)
-        z = reparameterise(q, noise)
-        log_densities = vae.log_px_z(x, z), prior.log_prob(z), q.log_prob(z)
-        parts.append(tuple(value.double() for value in log_densities))  # type: ignore[arg-type]
-    log_px_z, log_pz, log_qz_x = (torch.cat(part) for part in zip(*parts))
-    return DrawTerms(log_px_z, log_pz, log_qz_x, _closed(kl_divergence, q, prior), _closed(Distribution.entropy, q))
-
-
-def _closed(function: Callable[..., Tensor], *arguments: Distribution) -> Tensor | None:
-    """A closed form in float64, or None where torch.distributions has none."""
-    try:
-        return function(*arguments).double()
-    except NotImplementedError:
-        return None
 
 
 # --- estimators at every L ------------------------------------------------------------------------------------------
@@ -241,7 +191,7 @@ def estimates(
     terms: DrawTerms, config: VarianceConfig, scheme: sampling.Scheme, group: int
 ) -> Iterator[tuple[str, Block, Float[Tensor, "group position image"]]]:
     """Every estimator's values, block by block."""
-    log_weights = terms.log_px_z + terms.log_pz - terms.log_qz_x
+    log_weights = terms.log_weights
     k1 = terms.log_qz_x - terms.log_pz
     per_draw = {
         "k1": k1,
@@ -274,7 +224,7 @@ def fits(block: Block, scheme: sampling.Scheme, config: VarianceConfig) -> bool:
 
 
 def in_blocks(values: Float[Tensor, "sample image"], block: Block, group: int) -> Float[Tensor, "group position image"]:
-    """Disjoint blocks, arranged by independent group: means over L, of log-mean-exps over K where the block has them."""
+    """Disjoint blocks by independent group: means over L, of log-mean-exps over K where the block has them."""
     span = math.lcm(block.draws, group)
     groups = values.shape[0] // span
     cut = values[: groups * span].view(groups, span // block.draws, block.num_samples, -1, values.shape[1])
@@ -311,41 +261,36 @@ def _regroup(blocks: Tensor, positions: int) -> Tensor:
 # --- rows and scalars -----------------------------------------------------------------------------------------------
 
 
-def _row(
-    estimate: Estimate, scheme: sampling.Scheme, cost: Cost, images: Tensor, config: VarianceConfig
-) -> dict[str, Any]:
+def _row(quantity: str, block: Block, scheme: str, found: Gathered) -> dict[str, Any]:
+    pooled = {name: value if math.isfinite(value) else None for name, value in found.pooled()._asdict().items()}
     return {
-        "quantity": estimate.quantity,
+        "quantity": quantity,
         "sampling": scheme,
-        "num_samples": estimate.block.num_samples,
-        "num_importance_samples": estimate.block.num_importance_samples,
-        **{name: _finite(value) for name, value in estimate.pooled._asdict().items()},
-        "predicted": estimate.predicted,
-        "images": len(images),
-        "draws": config.draws,
-        "seconds": cost.of(estimate.quantity),
-        "peak_memory_mib": cost.peak_memory_mib,
+        "num_samples": block.num_samples,
+        "num_importance_samples": block.num_importance_samples,
+        **pooled,
+        "predicted": found.prediction(),
     }
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _cost(cost: Cost, quantity: str) -> dict[str, Any]:
+    return {"seconds": cost.of(quantity), "peak_memory_mib": cost.peak_memory_mib}
 
 
-def _scheme_metrics(result: SchemeResult, scheme: sampling.Scheme) -> dict[str, float]:
-    """`variance.k1_ratio` (measured over predicted, must be 1), one-draw variances and slopes.
-
-    Independent draws name no scheme; the others' slopes carry theirs as a suffix.
-    """
+def _scheme_metrics(gathered: Estimates, scheme: str) -> dict[str, float]:
+    """Slopes for every scheme (the suffix names it, unless draws are independent); for `iid` also one-draw variances
+    and `variance.k1_ratio`, measured over predicted, which must be 1."""
     suffix = "" if scheme == "iid" else f"_{scheme}"
     metrics = {}
-    for quantity, (slope, standard_error) in result.slopes.items():
+    for quantity in SLOPES:
+        slope, standard_error = _slope(gathered, quantity, scheme)
         if math.isfinite(slope):
             metrics[f"variance.{quantity}_slope{suffix}"] = slope
             metrics[f"variance.{quantity}_slope{suffix}.standard_error"] = standard_error
-    for quantity, block, pooled, predicted in result.estimates:
+    for (quantity, block), found in gathered.items():
         if scheme != "iid" or block != Block(1):
             continue
+        pooled, predicted = found.pooled(), found.prediction()
         metrics[f"variance.{quantity}"] = pooled.variance
         metrics[f"variance.{quantity}.standard_error"] = pooled.standard_error
         if quantity == "k1" and predicted:
@@ -354,13 +299,14 @@ def _scheme_metrics(result: SchemeResult, scheme: sampling.Scheme) -> dict[str, 
     return metrics
 
 
-def _joined(parts: list[ImageMoments]) -> ImageMoments:
-    return ImageMoments(*(torch.cat(field) for field in zip(*parts)))
-
-
-def _mean(parts: list[Tensor | None]) -> float | None:
-    present = [part for part in parts if part is not None]
-    return float(torch.cat(present).mean()) if len(present) == len(parts) else None
+def _slope(gathered: Estimates, quantity: str, scheme: str) -> tuple[float, float]:
+    """Of log Var against log L; antithetic draws from L = 2, where there is a pair. NaN without two values of L."""
+    deviations = {
+        block.num_samples: torch.cat(found.deviations, 1)
+        for (name, block), found in gathered.items()
+        if name == quantity and found.deviations and (scheme != "antithetic" or block.num_samples > 1)
+    }
+    return log_log_slope(deviations) if len(deviations) > 1 else (math.nan, math.nan)
 
 
 def _fraction(progress: Progress | None, scheme: sampling.Scheme, position: int, total: int) -> Callable[[float], None]:
