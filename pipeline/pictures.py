@@ -37,7 +37,7 @@ def save_png(path: Path, images: Grey, columns: int, *, padding: int = 1) -> Non
 
 
 def epochs_to_draw(epochs: int) -> set[int]:
-    """The epochs after which samples are drawn: 0, 1, 2, 5, 10, 20, 50, ... below the last (which is drawn as final)."""
+    """The epochs after which samples are drawn: 0, 1, 2, 5, 10, 20, 50, ... below the last (there are final ones)."""
     rounds = {factor * 10**power for factor in (1, 2, 5) for power in range(6)}
     return {0} | {epoch for epoch in rounds if epoch < epochs}
 
@@ -98,12 +98,11 @@ def traversals(vae: VAE, image: UInt8[Tensor, "height width"], path: Path, *, se
 def prior_percentiles(vae: VAE, levels: Float[Tensor, " level"], *, seed: int) -> Float[Tensor, "level dim"]:
     """Percentiles of each latent dimension under the prior: its inverse distribution function, or those of draws."""
     prior = vae.prior()
-    parameter = next(vae.parameters())
-    levels = levels.to(parameter)
+    levels = levels.to(vae.device, vae.dtype)
     base: Distribution = getattr(prior, "base_dist", prior)
     try:
         z = base.icdf(levels[:, None].expand(-1, vae.latent_dim))
-    except (NotImplementedError, AttributeError):
+    except NotImplementedError:
         z = torch.quantile(sample(prior, PRIOR_DRAWS, _generator(vae, seed)), levels, dim=0)
     return z
 
@@ -115,4 +114,4 @@ def _posterior_draw(vae: VAE, x: UInt8[Tensor, "batch height width"], generator:
 
 
 def _generator(vae: VAE, seed: int) -> torch.Generator:
-    return torch.Generator(device=next(vae.parameters()).device).manual_seed(seed)
+    return torch.Generator(device=vae.device).manual_seed(seed)

@@ -329,7 +329,7 @@ def test_torchvision_offers_every_source_that_is_named_here():
 @pytest.mark.parametrize("variable", [False, True])
 def test_a_named_folder_must_exist(tmp_path, monkeypatch, variable):
     monkeypatch.setenv("ELBOSWEEP_DATA", str(tmp_path / "nowhere") if variable else "")
-    with pytest.raises(ConfigError, match="(--data-dir|ELBOSWEEP_DATA): must be an existing folder, got .*nowhere"):
+    with pytest.raises(ConfigError, match=r"(--data-dir|ELBOSWEEP_DATA): must be an existing folder, got .*nowhere"):
         images.load(DataConfig(name="mnist"), data_dir=None if variable else tmp_path / "nowhere")
 
 

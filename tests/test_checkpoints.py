@@ -1,0 +1,159 @@
+"""Checkpoints: whole or not at all, checked when read, refused where they do not belong."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+
+import pytest
+import torch
+
+from pipeline import checkpoints
+from pipeline.config import ConfigError
+
+IDENTITY = {"model.latent_dim": 8, "training.learning_rate": 1e-3, "model.network.hidden": (256, 256)}
+
+
+def _state() -> dict[str, object]:
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "weights": {"layer.weight": torch.randn(64, 64, generator=generator)},
+        "generator": generator.get_state(),
+        "rows": [{"epoch": 0, "train.loss": None, "validation.elbo": -12.5}],
+        "best_elbo": -12.5,
+    }
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "checkpoints" / "training.pt"
+    checkpoints.save(path, _state(), IDENTITY)
+    return path
+
+
+def test_what_is_saved_comes_back_with_the_random_stream(path):
+    loaded, expected = checkpoints.load(path, IDENTITY), _state()
+    assert torch.equal(loaded["weights"]["layer.weight"], expected["weights"]["layer.weight"])
+    assert loaded["rows"] == expected["rows"]
+    generator = torch.Generator()
+    generator.set_state(loaded["generator"])
+    reference = torch.Generator()
+    reference.set_state(expected["generator"])
+    assert torch.equal(torch.randn(5, generator=generator), torch.randn(5, generator=reference))
+
+
+def test_nothing_saved_is_none(tmp_path):
+    assert checkpoints.load(tmp_path / "training.pt", IDENTITY) is None
+
+
+def _truncate(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def _flip(content: bytes) -> bytes:
+    """One bit in the middle of the weights."""
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("damage", [_truncate, _flip, lambda content: b"", lambda content: b"not a checkpoint" * 100])
+def test_a_damaged_file_is_named_set_aside_and_not_read(path, damage, caplog):
+    content = path.read_bytes()
+    path.write_bytes(damage(content))
+    with caplog.at_level(logging.WARNING):
+        assert checkpoints.load(path, IDENTITY) is None
+    assert str(path) in caplog.text
+    assert "set aside as training.pt.corrupt" in caplog.text
+    assert not path.exists()
+    assert path.with_name("training.pt.corrupt").read_bytes() == damage(content)
+    assert checkpoints.load(path, IDENTITY) is None
+
+
+def test_every_flipped_bit_in_the_weights_is_noticed(tmp_path):
+    """torch.load alone reads such a file without a word; the test shows that too, so the check is not idle."""
+    path, marker = tmp_path / "training.pt", torch.full((16,), 1.5)
+    checkpoints.save(path, {"weights": marker}, IDENTITY)
+    content = path.read_bytes()
+    place = content.index(marker.numpy().tobytes())
+    for offset in range(0, 64, 7):
+        path.write_bytes(
+            content[: place + offset] + bytes([content[place + offset] ^ 4]) + content[place + offset + 1 :]
+        )
+        assert not torch.equal(torch.load(path, weights_only=True)["state"]["weights"], marker)
+        assert checkpoints.load(path, IDENTITY) is None
+
+
+def test_a_file_that_would_run_code_is_not_unpickled(tmp_path):
+    class Harmful:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "harm"),)
+
+    path = tmp_path / "training.pt"
+    torch.save({"schema": 1, "identity": "{}", "state": Harmful()}, path)
+    assert checkpoints.load(path, {}) is None
+    assert not (tmp_path / "harm").exists()
+    assert path.with_name("training.pt.corrupt").exists()
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(path):
+    with pytest.raises(ConfigError, match=r"model\.latent_dim is 8 there and 4 here; choose another folder"):
+        checkpoints.load(path, IDENTITY | {"model.latent_dim": 4})
+    assert path.exists()
+
+
+def test_an_interrupted_write_leaves_the_old_file(path):
+    before = path.read_bytes()
+
+    def interrupted(file):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        checkpoints.write_atomic(path, interrupted)
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["training.pt"]
+
+
+def test_a_full_disk_is_told_in_one_line(path):
+    def full(file):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(ConfigError, match=r"training\.pt: cannot be written: No space left on device"):
+        checkpoints.write_atomic(path, full)
+    assert [file.name for file in path.parent.iterdir()] == ["training.pt"]
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigError, match=r"file: must be a folder that can be written: (File exists|Not a directory)"):
+        checkpoints.write_text(tmp_path / "file" / "config.yaml", "x")
+
+
+def test_rows_are_one_json_object_a_line_and_hold_no_nan(tmp_path):
+    rows = [{"a": 1.5, "b": None, "c": [1, float("inf")]}, {"a": float("nan"), "b": "x", "c": []}]
+    checkpoints.write_rows(tmp_path / "rows.jsonl", rows)
+    lines = (tmp_path / "rows.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"a": 1.5, "b": None, "c": [1, None]},
+        {"a": None, "b": "x", "c": []},
+    ]
+
+
+def test_files_obey_the_umask(tmp_path):
+    checkpoints.write_text(tmp_path / "a.txt", "x")
+    (tmp_path / "b.txt").write_text("x")
+    assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "b.txt").stat().st_mode
+
+
+def test_saving_keeps_below_its_share_of_the_time(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: now)
+    throttle, spent = checkpoints.Throttle(), 0.0
+    for _ in range(10_000):
+        now += 0.05
+        if throttle.due():
+            now, spent = now + 0.1, spent + 0.1
+            throttle.saved(0.1)
+    assert spent < 0.02 * (now - 100)
+    assert spent > 0.01 * (now - 100)
