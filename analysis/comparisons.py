@@ -1,8 +1,8 @@
-"""Paired comparisons: same seeds, same everything else, one factor changed; with Holm's correction and plain sentences."""
+"""Paired comparisons: same seeds, one factor changed, all else equal; Holm's correction, verdicts in sentences."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis.intervals import CONFIDENCE, By, Floats, as_list, summarise
-from analysis.tables import varying
+from analysis.tables import unit_of, varying
 
 LEVEL = 0.05
 
@@ -23,13 +23,15 @@ def paired_differences(
     reference: str | int | float | None = None,
     by: By = ("model.latent_dim",),
     unit: By = (),
+    measure: str | None = None,
     confidence: float = CONFIDENCE,
 ) -> pd.DataFrame:
-    """Differences `reference - other` of a factor's levels between replicates that share the seed and all other factors.
+    """Differences `reference - other` of a factor's levels between replicates that share the seed and all other
+    factors.
 
-    Pairs agree in every configuration column that varies, in `by`, and in the seed. What a seed contributes to both sides
-    cancels; rows without a partner are not used. The independent unit is the seed: where a group holds several pairs of
-    one seed (several L, say), they are averaged first and count once.
+    Pairs agree in every configuration column that varies, in `by`, and in the seed. What a seed contributes to both
+    sides cancels; rows without a partner are not used. The independent unit is the seed: where a group holds several
+    pairs of one seed (several L, say), they are averaged first and count once.
 
     Args:
         frame: Replicates joined with their configuration (`tables.joined`).
@@ -39,6 +41,7 @@ def paired_differences(
         by: Columns that get a comparison each; () for one over everything.
         unit: Further columns of the independent unit beside the seed: `unit="model.latent_dim"` takes one seed at two
             dimensions as independent.
+        measure: Unit of `value` for the sentences (None: from its name).
         confidence: Level of the interval of each single difference.
 
     Returns:
@@ -46,10 +49,10 @@ def paired_differences(
         `standard_error`, `low`, `high` (for each difference alone), `p_value` (two-sided paired t), `p_holm` (over all
         rows of this frame), `comparisons` (how many), `verdict`. Empty if the factor has one level.
     """
-    keys, seed = as_list(by), "seed" if "seed" in frame.columns else "replicate"
+    keys, seed = as_list(by), [name for name in ("seed", "replicate") if name in frame.columns]
     matched = [name for name in varying(frame) if name != factor and name not in keys]
     usable = frame[np.isfinite(frame[value].to_numpy(float))]
-    wanted = [*keys, *matched, seed]
+    wanted = [*keys, *matched, *seed]
     cells = usable.groupby([*wanted, factor], dropna=False)[value].mean().reset_index()
     levels = sorted(cells[factor].unique())
     names = ["factor", "first", "second", "n", "pairs", "first_mean", "second_mean", "difference", "standard_error"]
@@ -60,14 +63,14 @@ def paired_differences(
     if first not in levels:
         raise ValueError(f"reference must be one of {factor}: {', '.join(map(str, levels))}, got {first!r}")
     others = [level for level in levels if level != first]
-    units = list(dict.fromkeys([*keys, seed, *as_list(unit)]))
+    units = list(dict.fromkeys([*keys, *seed, *as_list(unit)]))
     tables = [_one_contrast(cells, factor, first, other, wanted, keys, units, confidence) for other in others]
     table = pd.concat([t.rename(columns={value: "difference"}) for t in tables], ignore_index=True)
     table = table.sort_values([*keys, "second"], kind="stable", ignore_index=True)
     table["p_value"] = paired_p_value(table["difference"], table["standard_error"], table["n"] - 1)
     table["p_holm"] = holm(table["p_value"].to_numpy(float))
     table["comparisons"] = int(table["p_value"].notna().sum())
-    table["verdict"] = [verdict(row, value) for row in table.to_dict("records")]
+    table["verdict"] = [verdict(row, value, measure) for row in table.to_dict("records")]
     return table.assign(factor=factor)[[*keys, *names]]
 
 
@@ -95,7 +98,7 @@ def _one_contrast(
 
 
 def paired_p_value(difference: Any, standard_error: Any, degrees: Any) -> Floats:
-    """Two-sided p of a paired t-test; 1 where all pairs are equal, 0 where all differ by the same amount, NaN for one."""
+    """Two-sided p of a paired t-test: 1 where all pairs are equal, 0 where all differ by one amount, NaN for n = 1."""
     difference, error = np.asarray(difference, dtype=float), np.asarray(standard_error, dtype=float)
     degrees = np.asarray(degrees, dtype=float)
     known = np.isfinite(error) & (degrees >= 1)
@@ -113,32 +116,37 @@ def holm(p_values: Floats) -> Floats:
     return adjusted
 
 
-def verdict(row: dict[str, Any], value: str, unit: str = "nats", level: float = LEVEL) -> str:
+def verdict(row: Mapping[Any, Any], value: str, measure: str | None = None, level: float = LEVEL) -> str:
     """Whether the data can tell the two levels apart, in one sentence that is computed from the numbers."""
+    measure = unit_of(value) if measure is None else measure
     first, second, n = row["first"], row["second"], int(row["n"])
     if n == 0:
         return f"{first} and {second} share no seed: no paired comparison is possible."
     if n == 1:
-        return f"{first} minus {second} is {row['difference']:+.3g} {unit} on the only pair: one pair cannot tell them apart."
-    numbers = f"{row['difference']:+.3g} {unit}, 95 % interval [{row['low']:+.3g}, {row['high']:+.3g}], n = {n} seeds"
+        only = f"{row['difference']:+.3g} {measure}"
+        return f"{first} minus {second} is {only} on the only pair: one pair cannot tell them apart."
+    numbers = (
+        f"{row['difference']:+.3g} {measure}, 95 % interval [{row['low']:+.3g}, {row['high']:+.3g}], n = {n} seeds"
+    )
     if row["p_holm"] < level:
         side = "higher" if row["difference"] > 0 else "lower"
         return f"{first} has the {side} {value}: {numbers}, Holm-adjusted p = {row['p_holm']:.2g}."
-    return (
-        f"These data cannot tell {first} from {second}: {value} differs by {numbers}, Holm-adjusted p = {row['p_holm']:.2g}."
-    )
+    judged = f"{value} differs by {numbers}, Holm-adjusted p = {row['p_holm']:.2g}."
+    return f"These data cannot tell {first} from {second}: {judged}"
 
 
-def overall_verdict(differences: pd.DataFrame, value: str, unit: str = "nats", level: float = LEVEL) -> str:
+def overall_verdict(differences: pd.DataFrame, value: str, measure: str | None = None, level: float = LEVEL) -> str:
     """One sentence over all rows of `paired_differences`: how many comparisons, how many told apart, which way."""
     if differences.empty:
         return "There is nothing to compare: the factor has one level."
+    measure = unit_of(value) if measure is None else measure
     judged = differences[differences["p_holm"].notna()]
     if judged.empty:
         return f"None of the {len(differences)} comparisons has two pairs, so none can be judged."
     apart = judged[judged["p_holm"] < level]
-    largest = judged.loc[judged["difference"].abs().idxmax()]
-    size = f"the largest difference is {largest['difference']:+.3g} {unit} [{largest['low']:+.3g}, {largest['high']:+.3g}]"
+    largest = judged.iloc[int(judged["difference"].abs().to_numpy().argmax())]
+    interval = f"[{largest['low']:+.3g}, {largest['high']:+.3g}]"
+    size = f"the largest difference is {largest['difference']:+.3g} {measure} {interval}"
     names = _level_names(judged)
     if apart.empty:
         return (

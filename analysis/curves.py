@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.intervals import CONFIDENCE, By, Floats, as_list, groups, summarise, t_interval
+from analysis.intervals import CONFIDENCE, EVERYTHING, By, Floats, as_list, groups, summarise, t_interval
 
 # Expected slopes of log signal-to-noise (Rainforth et al. 2018; Tucker et al. 2018): L averages, K sharpens the bound.
-SNR_SLOPES_IN_K = {("encoder", "dreg"): 0.5, ("encoder", "pathwise"): -0.5, ("decoder", "pathwise"): 0.5, ("decoder", "dreg"): 0.5}
+SNR_SLOPES_IN_K = {
+    ("encoder", "dreg"): 0.5,
+    ("encoder", "pathwise"): -0.5,
+    ("decoder", "pathwise"): 0.5,
+    ("decoder", "dreg"): 0.5,
+}
 SNR_SLOPE_IN_L = 0.5
 VARIANCE_SLOPES = {"iid": -1.0, "antithetic": -1.0}
 
@@ -26,8 +31,9 @@ def knee(
 ) -> pd.DataFrame:
     """D*: the smallest D whose mean is within one standard error of the best mean (Breiman et al. 1984, section 3.4.3).
 
-    The standard error is that of the best D's mean. The interval is a percentile bootstrap that resamples replicates within
-    each D; residuals are inflated by sqrt(n/(n-1)), without which three replicates would look a third less variable.
+    The standard error is that of the best D's mean. The interval is a percentile bootstrap that resamples replicates
+    within each D; residuals are inflated by sqrt(n/(n-1)), without which three replicates would look a third less
+    variable.
 
     Args:
         frame: One row per replicate.
@@ -41,8 +47,8 @@ def knee(
 
     Returns:
         One row per curve: `within`, `knee`, `low`, `high`, `best` (D of the best mean), `best_mean`, `threshold`,
-        `probability` (share of resamples with this very knee), `dimensions`, `n` (replicates), `note` ("" or why there is
-        no knee or no interval).
+        `probability` (share of resamples with this very knee), `dimensions`, `n` (replicates), `note` ("" or why there
+        is no knee or no interval).
     """
     keys = as_list(within)
     usable = frame[np.isfinite(frame[value].to_numpy(float))]
@@ -69,7 +75,15 @@ def _knee(
     if len(dims) == 1:
         return (np.nan, np.nan, np.nan, *head, np.nan, 1.0, "one dimension only: a curve needs two")
     if np.isnan(threshold):
-        return (np.nan, np.nan, np.nan, *head, np.nan, float(len(dims)), "one replicate at the best dimension: no standard error")
+        return (
+            np.nan,
+            np.nan,
+            np.nan,
+            *head,
+            np.nan,
+            float(len(dims)),
+            "one replicate at the best dimension: no standard error",
+        )
     found = float(dims[int(np.argmax(means >= threshold))])
     knees = dims[_resampled_knees(samples, resamples, seed)]
     tail = (1.0 - confidence) / 2
@@ -93,7 +107,8 @@ def _resampled_knees(samples: list[Floats], resamples: int, seed: int) -> np.nda
     best = means.argmax(axis=0)
     columns = np.arange(resamples)
     within: np.ndarray = means >= means[best, columns] - errors[best, columns]
-    return within.argmax(axis=0)
+    knees: np.ndarray = within.argmax(axis=0)
+    return knees
 
 
 def fit_slope(
@@ -108,10 +123,10 @@ def fit_slope(
 ) -> pd.DataFrame:
     """Slope of log y against log x, with an interval over independent units.
 
-    Within one replicate every L is computed from the same draws, so its points are not independent and a regression's own
-    error would be wrong. Each replicate therefore gets its own weighted line (weights from the points' relative errors),
-    and the interval is Student t over the slopes of the units. With a single unit only the regression's error is left,
-    scaled up where the points scatter more than their errors say; `method` names it.
+    Within one replicate every L is computed from the same draws, so its points are not independent and a regression's
+    own error would be wrong. Each replicate therefore gets its own weighted line (weights from the points' relative
+    errors), and the interval is Student t over the slopes of the units. With a single unit only the regression's error
+    is left, scaled up where the points scatter more than their errors say; `method` names it.
 
     log s^2 is biased low by half its squared relative error; that is added back before fitting.
 
@@ -125,29 +140,28 @@ def fit_slope(
         confidence: Level of the interval.
 
     Returns:
-        Columns `by`, `n` (lines), `points` (mean per line), `slope`, `standard_error`, `low`, `high`, `intercept` (mean of
-        log y at x = 1), `method`.
+        Columns `by`, `n` (lines), `points` (mean per line), `slope`, `standard_error`, `low`, `high`, `intercept` (mean
+        of log y at x = 1), `method`.
     """
     keys, units = as_list(by), as_list(unit)
     lines = _lines(frame, x, y, [*keys, *units], error)
     if lines.empty:
         names = ["n", "points", "slope", "standard_error", "low", "high", "intercept", "method"]
-        return pd.DataFrame(columns=[*keys, *names]).astype({name: "float64" for name in names[1:-1]})
-    table = summarise(lines, "slope", keys, confidence=confidence).drop(columns="missing")
-    other = [summarise(lines, name, keys)["mean"] for name in ("points", "intercept", "line_error", "degrees")]
-    table = table.rename(columns={"mean": "slope"})
-    table["points"], table["intercept"] = other[0], other[1]
+        return pd.DataFrame(columns=[*keys, *names]).astype(dict.fromkeys(names[:-1], "float64"))
+    table = summarise(lines, "slope", keys, confidence=confidence).rename(columns={"mean": "slope"})
+    carried = ["points", "intercept", "line_error", "degrees"]
+    group = lines.assign(**{EVERYTHING: 0}).groupby(keys or [EVERYTHING], dropna=False)
+    table[carried] = group[carried].mean().to_numpy()
     alone = (table["n"] == 1).to_numpy()
-    line_error = other[2].to_numpy(float)
-    low, high = t_interval(table["slope"], line_error, other[3], confidence)
-    table["standard_error"] = np.where(alone, line_error, table["standard_error"])
+    low, high = t_interval(table["slope"], table["line_error"], table["degrees"], confidence)
+    table["standard_error"] = table["line_error"].where(alone, table["standard_error"])
     table["low"], table["high"] = np.where(alone, low, table["low"]), np.where(alone, high, table["high"])
     table["method"] = np.where(alone, "one weighted regression", "Student t over lines")
     return table[[*keys, "n", "points", "slope", "standard_error", "low", "high", "intercept", "method"]]
 
 
 def _lines(frame: pd.DataFrame, x: str, y: str, keys: list[str], error: str | None) -> pd.DataFrame:
-    """One weighted least-squares line per group: slope, intercept, line_error, degrees, points. Vectorised over groups."""
+    """One weighted least-squares line per group: slope, intercept, line_error, degrees, points."""
     values = frame[y].to_numpy(float)
     ok = np.isfinite(values) & (values > 0) & (frame[x].to_numpy(float) > 0)
     relative = np.ones(len(frame))
@@ -206,7 +220,9 @@ def variance_slopes(variance: pd.DataFrame, *, by: By = (), confidence: float = 
         `fit_slope`'s columns with `num_importance_samples`, `expected` (NaN for sobol) and `contains_expected`.
     """
     keys = [*as_list(by), "quantity", "sampling", "num_importance_samples"]
-    table = fit_slope(variance, by=keys, confidence=confidence)
+    # A pair is two draws: antithetic draws start at L = 2, and what is called so at L = 1 is one independent draw.
+    paired = (variance["sampling"] != "antithetic") | (variance["num_samples"] > 1)
+    table = fit_slope(variance[paired], by=keys, confidence=confidence)
     expected = table["sampling"].map(VARIANCE_SLOPES).astype("float64")
     inside = (table["low"] <= expected) & (expected <= table["high"])
     return table.assign(expected=expected, contains_expected=inside)
@@ -221,8 +237,8 @@ def per_dimension_counts(trials: pd.DataFrame, replicates: pd.DataFrame, by: str
         by: The dimension.
 
     Returns:
-        Columns `by`, `phase`, `trials`, `finished`, `stopped`, `failed`, `running`, `suspect`, `replicates` (of finished
-        trials).
+        Columns `by`, `phase`, `trials`, `finished`, `stopped`, `failed`, `running`, `suspect`, `replicates` (of
+        finished trials).
     """
     done = trials[trials["status"] == "finished"]
     rows = done["trial"].map(replicates.groupby("trial").size()).fillna(0).astype("int64")

@@ -1,4 +1,4 @@
-"""Intervals: means over few replicates (Student t), anything else (BCa bootstrap), variances (kurtosis-aware), shares."""
+"""Intervals: means of few replicates (Student t), variances (kurtosis-aware), shares, anything else (BCa bootstrap)."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ Floats = npt.NDArray[np.float64]
 By = str | Sequence[str]
 
 CONFIDENCE = 0.95
+VALUE, MISSING, EVERYTHING = "_value", "_missing", "_all"  # columns of intermediate frames
 
 
 def summarise(
@@ -33,18 +34,34 @@ def summarise(
         Columns `by`, `n` (independent units), `missing`, `mean`, `standard_error`, `low`, `high`, sorted by `by`.
         With n = 1 there is no spread to judge by: standard error and interval are NaN.
     """
-    keys = as_list(by)
-    usable = frame[np.isfinite(frame[value].to_numpy(float))]
-    grouped = usable
-    if unit is not None:
-        grouped = usable.groupby([*keys, *as_list(unit)], dropna=False)[value].mean().reset_index()
-    table = moments(grouped, value, keys)
-    lost = group_sizes(frame, keys).to_numpy() - group_sizes(usable, keys, like=frame).to_numpy()
-    counts = group_sizes(frame, keys).reset_index().drop(columns="size").assign(missing=lost)
-    table = counts.merge(table, on=keys, how="left") if keys else table.assign(missing=lost)
-    table["n"] = table["n"].fillna(0).astype("int64")
+    keys, units = as_list(by), as_list(unit)
+    values = frame[value].to_numpy(float)
+    finite = np.isfinite(values)
+    work = frame[list(dict.fromkeys([*keys, *units]))].assign(
+        **{VALUE: np.where(finite, values, np.nan), MISSING: ~finite}
+    )
+    if units:
+        spec = {VALUE: (VALUE, "mean"), MISSING: (MISSING, "sum")}
+        work = work.groupby(list(dict.fromkeys([*keys, *units])), dropna=False).agg(**spec).reset_index()
+    table = _moments(work, keys)
     low, high = t_interval(table["mean"], table["standard_error"], table["n"] - 1, confidence)
     return table.assign(low=low, high=high)[[*keys, "n", "missing", "mean", "standard_error", "low", "high"]]
+
+
+def _moments(work: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Columns `keys`, `n`, `mean`, `standard_error` (NaN for n = 1), `missing`; one row in all without keys."""
+    spec = {
+        "n": (VALUE, "count"),
+        "mean": (VALUE, "mean"),
+        "standard_error": (VALUE, "sem"),
+        "missing": (MISSING, "sum"),
+    }
+    if keys:
+        table = work.groupby(keys, dropna=False).agg(**spec).reset_index()
+    else:
+        table = work.assign(**{EVERYTHING: 0}).groupby(EVERYTHING).agg(**spec).reindex([0]).reset_index(drop=True)
+        table[["n", "missing"]] = table[["n", "missing"]].fillna(0)
+    return table.astype({"n": "int64", "missing": "int64"})
 
 
 def t_interval(mean: Any, standard_error: Any, degrees: Any, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
@@ -65,7 +82,8 @@ def bootstrap(
     confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """A statistic per group with its BCa bootstrap interval (Efron 1987), for values that are no means of few replicates.
+    """A statistic per group with its BCa bootstrap interval (Efron 1987), for values that are no means of few
+    replicates.
 
     Args:
         frame: One row per independent measurement; rows that are not finite are left out.
@@ -120,8 +138,9 @@ def variance_interval(
 ) -> tuple[Floats, Floats]:
     """Interval of a variance that does not assume a normal population, elementwise.
 
-    Var(s^2) = sigma^4 (2/(n-1) + kappa/n), so log s^2 has the standard error sqrt(2/(n-1) + kappa/n) (delta method); the
-    interval is symmetric on the log scale. The chi-square interval is the case kappa = 0 and covers too rarely for k1.
+    Var(s^2) = sigma^4 (2/(n-1) + kappa/n), so log s^2 has the standard error sqrt(2/(n-1) + kappa/n) (delta method);
+    the interval is symmetric on the log scale. The chi-square interval is the case kappa = 0 and covers too rarely for
+    k1.
 
     Args:
         variance: Sample variances s^2 (denominator n - 1).
@@ -160,24 +179,3 @@ def groups(frame: pd.DataFrame, keys: list[str]) -> list[tuple[tuple[Any, ...], 
     if not keys:
         return [((), frame)]
     return list(frame.groupby(keys, dropna=False))
-
-
-def moments(frame: pd.DataFrame, value: str, keys: list[str]) -> pd.DataFrame:
-    """Columns `keys`, `n`, `mean`, `standard_error` (NaN for n = 1) of the values of each group."""
-    if keys:
-        table = frame.groupby(keys, dropna=False)[value].agg(n="count", mean="mean", standard_error="sem")
-        return table.reset_index()
-    values = frame[value].to_numpy(float)
-    mean = float(values.mean()) if len(values) else np.nan
-    error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.nan
-    return pd.DataFrame({"n": [len(values)], "mean": [mean], "standard_error": [error]})
-
-
-def group_sizes(frame: pd.DataFrame, keys: list[str], like: pd.DataFrame | None = None) -> pd.Series:
-    """Rows per group, sorted; with `like`, for exactly the groups of that frame (0 where `frame` has none)."""
-    if not keys:
-        return pd.Series([len(frame)], name="size")
-    sizes = frame.groupby(keys, dropna=False).size().rename("size")
-    if like is None:
-        return sizes
-    return sizes.reindex(like.groupby(keys, dropna=False).size().index, fill_value=0)

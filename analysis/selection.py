@@ -15,11 +15,12 @@ CONFIRMED = "measured on fresh seeds"
 
 
 def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
-    """How trials ended, each counted once: clean `finished`, `suspect` (finished, in doubt), `stopped`, `failed`, `running`.
+    """How trials ended, each counted once: clean `finished`, `suspect` (finished, in doubt), `stopped`, `failed`,
+    `running`.
 
     Returns:
-        Columns `outcome`, `reason` ("" where there is none), `n`, `share`, `trials` (their numbers, "0, 4, 7"); the most
-        frequent reason of each outcome first.
+        Columns `outcome`, `reason` ("" where there is none), `n`, `share`, `trials` (their numbers, "0, 4, 7"); the
+        most frequent reason of each outcome first.
     """
     names = ["outcome", "reason", "n", "share", "trials"]
     if trials.empty:
@@ -35,7 +36,7 @@ def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def time_shares(trials: pd.DataFrame) -> pd.DataFrame:
-    """Where the time went: columns `component`, `seconds` (summed over all trials), `share`, `n` (trials that report it)."""
+    """Where the time went: columns `component`, `seconds` (sum over trials), `share`, `n` (trials that report it)."""
     parts = [c for c in trials.columns if c.startswith("seconds.") and not c.endswith((".standard_error", ".total"))]
     table = pd.DataFrame(
         {
@@ -51,9 +52,11 @@ def time_shares(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def search_history(trials: pd.DataFrame, value: str = "validation.elbo", *, maximise: bool = True) -> pd.DataFrame:
-    """The search in order: columns `trial`, `phase`, `value`, `best` (so far), `is_best`. Finished trials with a value only."""
+    """The finished trials in order: columns `trial`, `phase`, `value`, `best` (so far), `is_best`."""
     rows = trials[trials["status"] == "finished"]
-    rows = rows[np.isfinite(rows[value].to_numpy(float))] if value in rows.columns else rows.head(0).assign(**{value: 0.0})
+    rows = (
+        rows[np.isfinite(rows[value].to_numpy(float))] if value in rows.columns else rows.head(0).assign(**{value: 0.0})
+    )
     rows = rows.sort_values("trial", ignore_index=True)
     best = rows[value].cummax() if maximise else rows[value].cummin()
     table = rows[["trial", "phase"]].assign(value=rows[value], best=best)
@@ -108,8 +111,8 @@ def best_configurations(
         confidence: Level of the interval.
 
     Returns:
-        Columns `per`, `rank`, `config_hash`, `trials`, `n`, `mean`, `standard_error`, `low`, `high` (headline), `confirmed`,
-        `search_n`, `search_mean`, `optimism` (search minus confirmation), `note`, then the configuration.
+        Columns `per`, `rank`, `config_hash`, `trials`, `n`, `mean`, `standard_error`, `low`, `high` (headline),
+        `confirmed`, `search_n`, `search_mean`, `optimism` (search minus confirmation), `note`, then the configuration.
     """
     keys = as_list(per)
     replicates = replicates[np.isfinite(replicates[[value, rank_by]].to_numpy(float)).all(axis=1)]
@@ -124,24 +127,39 @@ def best_configurations(
     # A configuration that was only confirmed (its search trial is gone) ranks by what there is.
     ranking = replicates[~confirming].groupby("config_hash")[rank_by].mean()
     fallback = replicates[confirming].groupby("config_hash")[rank_by].mean()
-    table["score"] = table["config_hash"].map(ranking).fillna(table["config_hash"].map(fallback)) * (1 if maximise else -1)
+    table["score"] = table["config_hash"].map(ranking).fillna(table["config_hash"].map(fallback)) * (
+        1 if maximise else -1
+    )
     listed = replicates.groupby("config_hash")["trial"].agg(lambda t: ", ".join(map(str, sorted(set(t)))))
     table["trials"] = table["config_hash"].map(listed)
     settings = [c for c in configuration_columns(replicates) if c not in ("seed", "replicates", "first_replicate")]
     table = table.merge(replicates.drop_duplicates("config_hash")[["config_hash", *settings]], on="config_hash")
-    table = table.sort_values([*keys, "score", "config_hash"], ascending=[True] * len(keys) + [False, True], ignore_index=True)
+    table = table.sort_values(
+        [*keys, "score", "config_hash"], ascending=[True] * len(keys) + [False, True], ignore_index=True
+    )
     table["rank"] = (table.groupby(keys, dropna=False).cumcount() if keys else pd.Series(table.index)) + 1
     table = table if count is None else table[table["rank"] <= count].reset_index(drop=True)
     table["optimism"] = (table["mean_search"] - table["mean"]).where(table["confirmed"])
     table["note"] = np.where(table["confirmed"], CONFIRMED, WINNERS_CURSE)
     table = table.rename(columns={"n_search": "search_n", "mean_search": "search_mean"})
     table = table.astype({"n": "int64"})
-    first = [*keys, "rank", "config_hash", "trials", *numbers, "confirmed", "search_n", "search_mean", "optimism", "note"]
+    first = [
+        *keys,
+        "rank",
+        "config_hash",
+        "trials",
+        *numbers,
+        "confirmed",
+        "search_n",
+        "search_mean",
+        "optimism",
+        "note",
+    ]
     return table[[*first, *(c for c in settings if c not in keys)]]
 
 
 def calibration_summary(calibration: pd.DataFrame, limit: float = 5.0) -> pd.DataFrame:
-    """One row: `n` checks, `beyond_2` and `beyond_limit` (|z| above), `expected_beyond_2`, `largest` |z| and its `estimator`."""
+    """One row: `n` checks, |z| `beyond_2` (`expected_beyond_2`) and `beyond_limit`, the `largest`, its `estimator`."""
     z = calibration["z_score"].abs()
     known = calibration[np.isfinite(z)]
     worst = "" if known.empty else str(known.loc[z[known.index].idxmax(), "estimator"])

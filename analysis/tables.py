@@ -1,7 +1,8 @@
 """A run folder -> frames: every table is checked against `schema.json` when it is read.
 
 The schema is a data file so that the side that writes (`sweeps`) and the side that reads can both be tested against it.
-A table may hold more columns than the schema names (the configuration and the metrics of a trial); it may not hold fewer.
+A table may hold more columns than the schema names (the configuration and the metrics of a trial); it may not hold
+fewer.
 """
 
 from __future__ import annotations
@@ -80,17 +81,25 @@ def load(folder: Path | str) -> Sweep:
     return Sweep(name=str(info.get("name", folder.name)), folder=folder, info=info, **frames)
 
 
-def joined(sweep: Sweep, table: str = "replicates", *, statuses: Iterable[str] | None = ("finished",)) -> pd.DataFrame:
+def joined(
+    sweep: Sweep,
+    table: str = "replicates",
+    *,
+    statuses: Iterable[str] | None = ("finished",),
+    columns: Iterable[str] | None = None,
+) -> pd.DataFrame:
     """Rows of a table with their trial's configuration, `phase`, `config_hash`, `suspect` and `trial_status`.
 
-    Only trials that ended with one of `statuses` are kept (None: all): a stopped or failed trial is not an end-of-training
-    result. Where table and trial share a name (`seed`, `status`), the table's own column wins.
+    Only trials that ended with one of `statuses` are kept (None: all): a stopped or failed trial is not an
+    end-of-training result. Where table and trial share a name (`seed`, `status`), the table's own column wins.
+    `columns` limits the configuration to those (for the long tables of a large sweep; None: all).
     """
     frame: pd.DataFrame = getattr(sweep, table)
     trials = sweep.trials.rename(columns={"status": "trial_status"})
     if statuses is not None:
         trials = trials[trials["trial_status"].isin(list(statuses))]
-    context = ["trial", "phase", "trial_status", "suspect", "config_hash", *configuration_columns(trials)]
+    configuration = configuration_columns(trials) if columns is None else list(columns)
+    context = ["trial", "phase", "trial_status", "suspect", "config_hash", *configuration]
     kept = [name for name in context if name == "trial" or name not in frame.columns]
     return frame.merge(trials[kept], on="trial", how="inner", validate="many_to_one")
 
@@ -106,6 +115,18 @@ def varying(frame: pd.DataFrame) -> list[str]:
     counting = ("seed", "replicates", "first_replicate")
     names = [name for name in configuration_columns(frame) if name not in counting]
     return [name for name in names if frame[name].nunique(dropna=False) > 1]
+
+
+def unit_of(name: str) -> str:
+    """Unit of a metric or table column by its name: nats unless the name says otherwise, "" for pure numbers."""
+    leaf = name.removesuffix(".standard_error").rpartition(".")[2]
+    if name.startswith("seconds") or leaf == "seconds":
+        return "seconds"
+    if name.startswith("variance.") or leaf in ("variance", "between_images", "predicted"):
+        return "" if leaf.endswith(("_ratio", "_slope", "_slope_antithetic", "_slope_sobol")) else "nats²"
+    return {"bits_per_dim": "bits per dimension", "active_units": "units", "pareto_k": "", "importance": ""}.get(
+        leaf, "nats"
+    )
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -139,13 +160,15 @@ def _read_table(path: Path, name: str) -> pd.DataFrame:
     for column, rule in rules["columns"].items():
         _check_column(path, table, column, rule)
     frame = table.to_pandas()
-    frame = frame.astype({c: EMPTY_DTYPES[r["type"]] for c, r in rules["columns"].items() if r["type"] != "text"})
+    numbers = [name for name, rule in rules["columns"].items() if rule["type"] == "number"]
+    frame = frame.astype(dict.fromkeys(numbers, "float64"))
     key = rules["key"]
     if key and frame.duplicated(key).any():
         row = frame.loc[frame.duplicated(key), key].iloc[0]
         values = ", ".join(f"{column} {row[column]}" for column in key)
         raise TableError(f"{path}: column {key[0]}: rows must be unique, got {values} twice")
-    return frame.sort_values(key, kind="stable", ignore_index=True) if key else frame
+    ordered: pd.DataFrame = frame.sort_values(key, kind="stable", ignore_index=True) if key else frame
+    return ordered
 
 
 def _empty(rules: dict[str, Any]) -> pd.DataFrame:
@@ -182,11 +205,13 @@ def _check_column(path: Path, table: pa.Table, column: str, rule: dict[str, Any]
 def _is_type(arrow: pa.DataType, wanted: str) -> bool:
     if pa.types.is_dictionary(arrow):
         arrow = arrow.value_type
-    if wanted == "text":
-        return pa.types.is_string(arrow) or pa.types.is_large_string(arrow)
-    if wanted == "boolean":
-        return pa.types.is_boolean(arrow)
-    return pa.types.is_integer(arrow) or (wanted == "number" and pa.types.is_floating(arrow))
+    kinds = {
+        "text": (pa.types.is_string, pa.types.is_large_string),
+        "boolean": (pa.types.is_boolean,),
+        "integer": (pa.types.is_integer,),
+        "number": (pa.types.is_integer, pa.types.is_floating),
+    }
+    return any(is_kind(arrow) for is_kind in kinds[wanted])
 
 
 def _check_trials_known(folder: Path, frames: dict[str, pd.DataFrame]) -> None:

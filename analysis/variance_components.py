@@ -25,7 +25,8 @@ METRICS = {
 def metric_of(quantity: str, num_importance_samples: float = np.nan, columns: Any = None) -> str:
     """The replicate metric that an estimator of the variance study estimates: `k1` -> `test.kl_monte_carlo`.
 
-    With `columns`, a Monte Carlo metric that the table lacks falls back to its closed-form namesake (the same quantity).
+    With `columns`, a Monte Carlo metric that the table lacks falls back to its closed-form namesake (the same
+    quantity).
     """
     name = f"test.iwae_{int(num_importance_samples)}" if quantity == "iwae" else METRICS[quantity]
     if columns is not None and name not in columns:
@@ -44,12 +45,12 @@ def variance_components(
     """Variance of one estimate (one replicate, one image, L draws) split into its three sources.
 
     estimate = mean + replicate + image + draw:
-    `between_replicates` is the variance over replicates of the metric, pooled within trials (what another seed changes);
-    `between_images` the variance over images of the conditional mean (what another image changes); `monte_carlo` the
-    variance given model and image (what other draws change, falls with L).
+    `between_replicates` is the variance over replicates of the metric, pooled within trials (what another seed
+    changes); `between_images` the variance over images of the conditional mean (what another image changes);
+    `monte_carlo` the variance given model and image (what other draws change, falls with L).
 
-    The first is taken from means over the whole split, so it holds the draws' share of that mean, `monte_carlo` / (images
-    in the split), which is left in: it is smaller by the number of images.
+    The first is taken from means over the whole split, so it holds the draws' share of that mean, `monte_carlo` /
+    (images in the split), which is left in: it is smaller by the number of images.
 
     Args:
         replicates: Replicates joined with their configuration.
@@ -59,8 +60,8 @@ def variance_components(
         sampling: Scheme of the draws.
 
     Returns:
-        Columns `by`, `quantity`, `num_importance_samples`, `num_samples`, `component`, `variance` (nats^2; NaN where one
-        replicate shows no spread), `share` (of the known components), `replicates`, `trials`.
+        Columns `by`, `quantity`, `num_importance_samples`, `num_samples`, `component`, `variance` (nats^2; NaN where
+        one replicate shows no spread), `share` (of the known components), `replicates`, `trials`.
     """
     keys = as_list(by)
     rows = variance[variance["sampling"] == sampling]
@@ -75,7 +76,9 @@ def variance_components(
     long["component"] = pd.Categorical(long["component"], COMPONENTS, ordered=True)
     long = long.sort_values([*cell, "component"], ignore_index=True).astype({"component": "str"})
     total = long.groupby(cell, dropna=False)["variance"].transform("sum")
-    return long.assign(share=long["variance"] / total)[[*cell, "component", "variance", "share", "replicates", "trials"]]
+    return long.assign(share=long["variance"] / total)[
+        [*cell, "component", "variance", "share", "replicates", "trials"]
+    ]
 
 
 def _between_replicates(replicates: pd.DataFrame, table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -98,15 +101,22 @@ def _between_replicates(replicates: pd.DataFrame, table: pd.DataFrame, keys: lis
     names = [*keys, "between_replicates", "replicates", "trials", "quantity", "num_importance_samples"]
     if not parts:
         numbers = ["between_replicates", "replicates", "trials"]
-        return table[[*keys, "quantity", "num_importance_samples"]].drop_duplicates().assign(**dict.fromkeys(numbers, np.nan))
+        return (
+            table[[*keys, "quantity", "num_importance_samples"]]
+            .drop_duplicates()
+            .assign(**dict.fromkeys(numbers, np.nan))
+        )
     return pd.concat(parts, ignore_index=True)[names]
 
 
-def predicted_vs_measured(replicates: pd.DataFrame, by: By = ("model.latent_dim",), *, confidence: float = 0.99) -> pd.DataFrame:
-    """Measured over predicted variance of k1, per trial: it must be 1 (Var k1 is known in closed form from loc and scale).
+def predicted_vs_measured(
+    replicates: pd.DataFrame, by: By = ("model.latent_dim",), *, confidence: float = 0.99
+) -> pd.DataFrame:
+    """Measured over predicted variance of k1, per trial: it must be 1 (Var k1 is known in closed form from loc and
+    scale).
 
-    A trial's ratio is the mean over its replicates; its error follows from the replicates' own errors, which are known from
-    the draws, so the interval is normal.
+    A trial's ratio is the mean over its replicates; its error follows from the replicates' own errors, which are known
+    from the draws, so the interval is normal.
 
     Args:
         replicates: Replicates with `variance.k1_ratio` and `variance.k1_ratio.standard_error`, joined or not.
@@ -124,7 +134,9 @@ def predicted_vs_measured(replicates: pd.DataFrame, by: By = ("model.latent_dim"
     work = known[keys].assign(
         ratio=known["variance.k1_ratio"], squared=known["variance.k1_ratio.standard_error"].astype(float) ** 2
     )
-    table = work.groupby(keys, dropna=False).agg(n=("ratio", "count"), ratio=("ratio", "mean"), squared=("squared", "sum"))
+    table = work.groupby(keys, dropna=False).agg(
+        n=("ratio", "count"), ratio=("ratio", "mean"), squared=("squared", "sum")
+    )
     table = table.reset_index()
     table["standard_error"] = np.sqrt(table["squared"]) / table["n"]
     half = stats.norm.ppf(0.5 + confidence / 2) * table["standard_error"]
@@ -134,10 +146,12 @@ def predicted_vs_measured(replicates: pd.DataFrame, by: By = ("model.latent_dim"
 
 
 def share_containing_one(ratios: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
-    """One row: of `n` trials, how many (`inside`) and what `share` have an interval with 1 in it; `low`, `high` by Wilson."""
+    """One row: of `n` trials, how many (`inside`, `share`) have an interval with 1 in it; `low`, `high` by Wilson."""
     n, inside = len(ratios), int(ratios["contains_one"].sum())
     low, high = share_interval(inside, n, confidence)
-    return pd.DataFrame({"n": [n], "inside": [inside], "share": [inside / n if n else np.nan], "low": [low], "high": [high]})
+    return pd.DataFrame(
+        {"n": [n], "inside": [inside], "share": [inside / n if n else np.nan], "low": [low], "high": [high]}
+    )
 
 
 def k3_divergence(variance: pd.DataFrame, by: By = ("model.latent_dim",), *, carrying: float = 30.0) -> pd.DataFrame:
@@ -153,11 +167,21 @@ def k3_divergence(variance: pd.DataFrame, by: By = ("model.latent_dim",), *, car
         carrying: Fewer effective draws than this and the measured variance means nothing.
 
     Returns:
-        Columns `by`, `n` (replicates), `k1_variance`, `k3_variance`, `ratio`, `excess_kurtosis` (of k3, median), `draws`,
-        `carrying_draws` (median), `unreliable` (fewer than `carrying`, or the closed form is infinite).
+        Columns `by`, `n` (replicates), `k1_variance`, `k3_variance`, `ratio`, `excess_kurtosis` (of k3, median),
+        `draws`, `carrying_draws` (median), `unreliable` (fewer than `carrying`, or the closed form is infinite).
     """
     keys = as_list(by)
-    names = [*keys, "n", "k1_variance", "k3_variance", "ratio", "excess_kurtosis", "draws", "carrying_draws", "unreliable"]
+    names = [
+        *keys,
+        "n",
+        "k1_variance",
+        "k3_variance",
+        "ratio",
+        "excess_kurtosis",
+        "draws",
+        "carrying_draws",
+        "unreliable",
+    ]
     rows = variance[(variance["num_samples"] == 1) & (variance["sampling"] == "iid")]
     if not {"k1", "k3"} <= set(rows["quantity"]):
         return pd.DataFrame(columns=names)
@@ -183,8 +207,9 @@ def prior_monte_carlo_curve(evidence: pd.DataFrame, by: By = (), confidence: flo
     """Bias of prior Monte Carlo (nats) against the number of prior draws.
 
     Returns:
-        `summarise`'s columns of the bias per `by` and `num_draws` (the unit is the replicate: its images share a model), with
-        `kl` (mean, nats) and `expected` = -log(1 + exp(KL)/draws), the shortfall when exp(KL) draws are needed.
+        `summarise`'s columns of the bias per `by` and `num_draws` (the unit is the replicate: its images share a
+        model), with `kl` (mean, nats) and `expected` = -log(1 + exp(KL)/draws), the shortfall when exp(KL) draws are
+        needed.
     """
     keys = [*as_list(by), "num_draws"]
     rows = evidence[(evidence["estimator"] == "prior_monte_carlo") & np.isfinite(evidence["bias"])]
@@ -198,8 +223,8 @@ def draws_needed(evidence: pd.DataFrame, by: By = (), *, tolerance: float = 1.0)
     """Fewest prior draws that bring prior Monte Carlo within `tolerance` nats of the best estimate, image by image.
 
     Returns:
-        One row per trial, replicate and image: `by`, `kl` (nats), `reference`, `draws_needed` (NaN where no tried number was
-        enough), `largest_tried`, `enough`, `expected` = exp(KL).
+        One row per trial, replicate and image: `by`, `kl` (nats), `reference`, `draws_needed` (NaN where no tried
+        number was enough), `largest_tried`, `enough`, `expected` = exp(KL).
     """
     keys = [*as_list(by), "trial", "replicate", "image"]
     rows = evidence[(evidence["estimator"] == "prior_monte_carlo") & np.isfinite(evidence["bias"])]
@@ -210,20 +235,21 @@ def draws_needed(evidence: pd.DataFrame, by: By = (), *, tolerance: float = 1.0)
         draws_needed=("reached", "min"),
         largest_tried=("num_draws", "max"),
     )
-    table = table.reset_index()
-    return table.assign(enough=table["draws_needed"].notna(), expected=np.exp(table["kl"]))
+    table["enough"], table["expected"] = table["draws_needed"].notna(), np.exp(table["kl"])
+    flat: pd.DataFrame = table.reset_index()
+    return flat
 
 
 def efficiency(variance: pd.DataFrame, by: By = ("model.latent_dim",)) -> pd.DataFrame:
     """Variance times time of each estimator: what an equally precise answer costs (lower is better).
 
     Returns:
-        Columns `by`, `quantity`, `sampling`, `num_importance_samples`, `num_samples`, then of `variance_seconds` (nats^2 s):
-        `n`, `mean`, `standard_error`, `low`, `high`; and the means `variance`, `seconds`.
+        Columns `by`, `quantity`, `sampling`, `num_importance_samples`, `num_samples`, then of `variance_seconds`
+        (nats^2 s): `n`, `mean`, `standard_error`, `low`, `high`; and the means `variance`, `seconds`.
     """
     keys = [*as_list(by), "quantity", "sampling", "num_importance_samples", "num_samples"]
     work = variance.assign(variance_seconds=variance["variance"] * variance["seconds"])
     table = summarise(work, "variance_seconds", keys).drop(columns="missing")
-    for name in ("variance", "seconds"):
-        table[name] = summarise(work, name, keys)["mean"]
-    return table
+    means = work.groupby(keys, dropna=False)[["variance", "seconds"]].mean()
+    merged: pd.DataFrame = table.merge(means.reset_index(), on=keys)
+    return merged
