@@ -205,7 +205,7 @@ class TrialRuns:
     # --- the client's environment ---
 
     def _set_environment(self) -> None:
-        """An offline client makes no connection only if the environment says so too. Its files stay in the run folder."""
+        """Offline must be in the environment too, or the client makes a connection. Its files go to the run folder."""
         folder = self.run_folder / "wandb"
         values = {
             "WANDB_MODE": self.mode,

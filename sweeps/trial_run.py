@@ -11,7 +11,6 @@ import json
 import math
 import re
 import shutil
-import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -77,9 +76,10 @@ def _over_replicates(metrics: Mapping[str, Mapping[int, float]]) -> dict[str, fl
     combined = {}
     for name, by_replicate in metrics.items():
         numbers = list(by_replicate.values())
-        combined[name] = statistics.fmean(numbers)
+        combined[name] = mean = math.fsum(numbers) / len(numbers)
         if len(numbers) > 1:
-            combined[f"{name}.standard_error"] = statistics.stdev(numbers) / math.sqrt(len(numbers))
+            squares = math.fsum((number - mean) ** 2 for number in numbers)
+            combined[f"{name}.standard_error"] = math.sqrt(squares / (len(numbers) - 1) / len(numbers))
         combined |= {f"{name}.replicate_{replicate}": value for replicate, value in by_replicate.items()}
     return combined
 
@@ -154,11 +154,11 @@ class TrialRun:
 
     def complete(self, folder: Path, status: str) -> None:
         """Add what exists once a trial is over: remaining epochs, pictures, variance table, artifacts, summary."""
-        recorded = epoch_metrics(read_rows(folder / "history.jsonl"))
-        if any(epoch < self.last_step for epoch in recorded.keys() - self.logged):
+        missing = [row for row in read_rows(folder / "history.jsonl") if row["epoch"] not in self.logged]
+        if any(row["epoch"] < self.last_step for row in missing):
             self.end("interrupted")
             self.open()
-        for epoch, metrics in recorded.items():
+        for epoch, metrics in epoch_metrics(missing).items():
             self.log(epoch, metrics)
         assert self._run is not None
         if media := self._media(folder):

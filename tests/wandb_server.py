@@ -61,6 +61,9 @@ class WandbServer:
 
     def __init__(self) -> None:
         self.runs: dict[str, RunRecord] = {}
+        self.artifacts: dict[str, dict[str, Any]] = {}
+        self.uploads: dict[str, bytes] = {}
+        """Every file that was put anywhere, by path below `/put/`."""
         self.requests: list[Request] = []
         self.fault: Fault | None = None
         self.lock = threading.Lock()
@@ -112,6 +115,45 @@ class WandbServer:
         name = variables.get("run") or variables.get("name")
         files = [{"name": file, "uploadUrl": f"{self.url}/put/{name}/{file}"} for file in variables["files"]]
         return {"createRunFiles": {"runID": name, "uploadHeaders": [], "files": files}}
+
+    def _ServerFeaturesQuery(self, variables: dict[str, Any]) -> dict[str, Any]:
+        return {"serverInfo": {"features": []}}
+
+    def _CreateArtifact(self, variables: dict[str, Any]) -> dict[str, Any]:
+        wanted = variables["input"]
+        artifact = {"id": f"artifact-{len(self.artifacts)}", "state": "PENDING", "committed": False, **wanted}
+        self.artifacts[artifact["id"]] = artifact
+        sequence = {"latestArtifact": None}
+        return {"createArtifact": {"artifact": {**_some(artifact, "id", "state"), "artifactSequence": sequence}}}
+
+    def _CreateArtifactManifest(self, variables: dict[str, Any]) -> dict[str, Any]:
+        name = f"{variables['artifactID']}/{variables['name']}"
+        file = {"id": f"file-{name}", "uploadUrl": f"{self.url}/put/{name}", "uploadHeaders": []}
+        return {"createArtifactManifest": {"artifactManifest": {"id": f"manifest-{name}", "file": file}}}
+
+    def _UpdateArtifactManifest(self, variables: dict[str, Any]) -> dict[str, Any]:
+        name = variables["artifactManifestID"].removeprefix("manifest-")
+        file = {"id": f"file-{name}", "uploadUrl": f"{self.url}/put/{name}", "uploadHeaders": []}
+        return {"updateArtifactManifest": {"artifactManifest": {"id": f"manifest-{name}", "file": file}}}
+
+    def _CreateArtifactFiles(self, variables: dict[str, Any]) -> dict[str, Any]:
+        edges = []
+        for file in variables["input"]["artifactFiles"]:
+            path = f"{file['artifactID']}/files/{file['name']}"
+            node = {
+                "storagePath": path,
+                "uploadUrl": f"{self.url}/put/{path}",
+                "uploadHeaders": [],
+                "uploadMultipartUrls": None,
+                "artifact": {"id": file["artifactID"]},
+            }
+            edges.append({"node": {"id": path, "name": file["name"], "displayName": file["name"], **node}})
+        return {"createArtifactFiles": {"files": {"edges": edges}}}
+
+    def _CommitArtifact(self, variables: dict[str, Any]) -> dict[str, Any]:
+        artifact = self.artifacts[variables["artifactID"]]
+        artifact["committed"] = True
+        return {"commitArtifact": {"artifact": _some(artifact, "id", "digest")}}
 
     def _Viewer(self, variables: dict[str, Any]) -> dict[str, Any]:
         return {"viewer": {"id": "user", "entity": "entity", "username": "user", "flags": "{}", "teams": {"edges": []}}}
@@ -173,7 +215,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self._faulty(Request("PUT", self.path, "", name, body)):
             return
         with self.server_state.lock:
-            self.server_state.runs[name].files["/".join(file)] = body
+            self.server_state.uploads["/".join([name, *file])] = body
+            if name in self.server_state.runs:
+                self.server_state.runs[name].files["/".join(file)] = body
         self._answer({})
 
     def do_GET(self) -> None:
@@ -223,6 +267,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         pass
+
+
+def _some(mapping: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: mapping[name] for name in names}
 
 
 def _operation(query: str) -> str:
