@@ -1,0 +1,134 @@
+"""Encoders (image -> features) and decoders (z -> parameters of every pixel): mlp, cnn, linear.
+
+An encoder maps grey values [..., height, width] to [..., feature]; a decoder maps [..., dim] to [..., pixel, parameter].
+Torch's own initialisation draws the weights from the global generator: `vae.build_vae` builds them inside a fork of it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pipeline.config import CNNConfig, LinearConfig, MLPConfig
+
+NetworkConfig = MLPConfig | CNNConfig | LinearConfig
+ImageShape = tuple[int, int]
+
+
+def build_encoder(config: NetworkConfig, image_shape: ImageShape, num_features: int) -> nn.Module:
+    if isinstance(config, CNNConfig):
+        return CNNEncoder(image_shape, config.channels, num_features)
+    hidden = config.hidden if isinstance(config, MLPConfig) else ()
+    return DenseEncoder(image_shape, hidden, num_features)
+
+
+def build_decoder(config: NetworkConfig, latent_dim: int, image_shape: ImageShape, num_parameters: int) -> nn.Module:
+    if isinstance(config, CNNConfig):
+        return CNNDecoder(latent_dim, image_shape, config.channels, num_parameters)
+    hidden = config.hidden[::-1] if isinstance(config, MLPConfig) else ()
+    return DenseDecoder(latent_dim, hidden, image_shape, num_parameters)
+
+
+def _layers(sizes: Sequence[int]) -> list[nn.Module]:
+    """Linear layers with a GELU between each two; a single one for two sizes."""
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise(sizes):
+        layers += [nn.GELU(), nn.Linear(before, after)]
+    return layers[1:]
+
+
+class DenseEncoder(nn.Sequential):
+    """`mlp`, and with no hidden layer `linear`: an affine map of the pixels."""
+
+    def __init__(self, image_shape: ImageShape, hidden: Sequence[int], num_features: int) -> None:
+        super().__init__(nn.Flatten(-2), *_layers((math.prod(image_shape), *hidden, num_features)))
+
+
+class DenseDecoder(nn.Sequential):
+    """`mlp`, and with no hidden layer `linear`: W z + b, whose W and b are `linear.weight` and `linear.bias`."""
+
+    def __init__(self, latent_dim: int, hidden: Sequence[int], image_shape: ImageShape, num_parameters: int) -> None:
+        num_pixels = math.prod(image_shape)
+        layers = _layers((latent_dim, *hidden, num_pixels * num_parameters))
+        super().__init__(*layers, nn.Unflatten(-1, (num_pixels, num_parameters)))
+
+    @property
+    def linear(self) -> nn.Linear:
+        """The layer that makes the pixels."""
+        layer = self[-2]
+        assert isinstance(layer, nn.Linear)
+        return layer
+
+
+class CNNEncoder(nn.Module):
+    """Three halvings with stride 2: 28 -> 14 -> 7 -> 4 (odd sizes round up, so every image size works)."""
+
+    def __init__(self, image_shape: ImageShape, channels: int, num_features: int) -> None:
+        super().__init__()
+        c = channels
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(1, c, 3, stride=2, padding=1),
+            nn.GELU(),
+            nn.Conv2d(c, c, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(c, 2 * c, 3, stride=2, padding=1),
+            nn.GELU(),
+            nn.Conv2d(2 * c, 2 * c, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(2 * c, 2 * c, 3, stride=2, padding=1),
+            nn.GELU(),
+        )
+        smallest = _halvings(image_shape)[-1]
+        self.features = nn.Linear(2 * c * math.prod(smallest), num_features)
+
+    def forward(self, x: Float[Tensor, "*batch height width"]) -> Float[Tensor, "*batch feature"]:
+        batch = x.shape[:-2]
+        maps = self.convolutions(x.reshape(-1, 1, *x.shape[-2:]))
+        features: Tensor = self.features(maps.flatten(1))
+        return features.unflatten(0, batch)
+
+
+class CNNDecoder(nn.Module):
+    """The mirror: 4 -> 7 -> 14 -> 28 by transposed convolutions, whose output padding restores the encoder's sizes."""
+
+    def __init__(self, latent_dim: int, image_shape: ImageShape, channels: int, num_parameters: int) -> None:
+        super().__init__()
+        c = channels
+        full, half, quarter, smallest = _halvings(image_shape)
+        self.features = nn.Sequential(nn.Linear(latent_dim, 2 * c * math.prod(smallest)), nn.GELU())
+        self.map_shape = (2 * c, *smallest)
+        self.convolutions = nn.Sequential(
+            _doubling(2 * c, 2 * c, quarter),
+            nn.GELU(),
+            nn.Conv2d(2 * c, 2 * c, 3, padding=1),
+            nn.GELU(),
+            _doubling(2 * c, c, half),
+            nn.GELU(),
+            nn.Conv2d(c, c, 3, padding=1),
+            nn.GELU(),
+            _doubling(c, num_parameters, full),
+        )
+
+    def forward(self, z: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch pixel parameter"]:
+        batch = z.shape[:-1]
+        maps = self.features(z.reshape(-1, z.shape[-1])).unflatten(-1, self.map_shape)
+        pixels: Tensor = self.convolutions(maps).flatten(-2).transpose(-2, -1)
+        return pixels.unflatten(0, batch) if batch else pixels.squeeze(0)
+
+
+def _halvings(size: ImageShape) -> list[ImageShape]:
+    """The image's size and its three halvings, rounded up."""
+    sizes = [size]
+    for _ in range(3):
+        sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
+    return sizes
+
+
+def _doubling(before: int, after: int, size: ImageShape) -> nn.ConvTranspose2d:
+    """Undoes a halving: n -> 2n - 1 + output_padding, so 1 for an even size and 0 for an odd one."""
+    padding = (1 - size[0] % 2, 1 - size[1] % 2)
+    return nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=padding)
