@@ -1,0 +1,202 @@
+"""What a specification must satisfy beyond its own shape: keys, values, ranges and combinations of them."""
+
+from __future__ import annotations
+
+import graphlib
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.config import ConfigError, TrialConfig, flatten, override
+from sweeps.keys import leaves, unknown
+from sweeps.spec import Parameter, SweepSpec
+
+MAX_FACTORIAL = 5_000
+MAX_CHECKED = 4_096
+"""Combinations of a search space that are tried before the start; beyond, an invalid trial is recorded as failed."""
+SET_BY_THE_SWEEP = "is set by the sweep itself"
+
+
+def keys_and_values(spec: SweepSpec) -> tuple[SweepSpec, list[str]]:
+    """Every key known, every value accepted by its key; gives back the values as a configuration holds them."""
+    base, problems = _base(spec.base)
+    factors: dict[str, tuple[Any, ...]] = {}
+    for key, levels in spec.factors.items():
+        found, factors[key] = _values("factors", key, levels)
+        problems += found
+    space: dict[str, Parameter] = {}
+    for key, parameter in spec.space.items():
+        found, space[key] = _parameter(key, parameter)
+        problems += found
+    problems += _budget(spec)
+    return spec.model_copy(update={"base": base, "factors": factors, "space": space}), problems
+
+
+def _base(base: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    given = flatten(base)
+    problems = [f"base.{key}: {unknown(key)}, got {given[key]!r}" for key in given if not _known(key)]
+    if given.get("first_replicate", 0) != 0:
+        problems.append(f"base.first_replicate: {SET_BY_THE_SWEEP}, got {given['first_replicate']!r}")
+    if problems:
+        return dict(base), problems
+    given = {key: value for key, value in given.items() if value != {}}
+    merged = override(TrialConfig().model_dump(mode="json"), given)
+    try:
+        return TrialConfig.model_validate(merged).model_dump(mode="json"), []
+    except ValidationError as error:
+        # A rule that ties several keys together may be satisfied once the factors are set: `combinations` sees to it.
+        findings = [finding for finding in error.errors() if finding["loc"]]
+        return merged, [
+            f"base.{_place(finding['loc'])}: {finding['msg'].removeprefix('Value error, ')}"
+            + ("" if isinstance(finding["input"], dict) or "got" in finding["msg"] else f", got {finding['input']!r}")
+            for finding in findings
+        ]
+
+
+def _known(key: str) -> bool:
+    return key in leaves() or any(name.startswith(f"{key}.") for name in leaves())
+
+
+def _place(loc: tuple[int | str, ...]) -> str:
+    """pydantic names the chosen variant inside a location (`objective.iwae.num_samples`): leave it out."""
+    parts = [str(part) for part in loc]
+    for index in range(1, len(parts)):
+        candidate = ".".join(parts[:index] + parts[index + 1 :])
+        if candidate in leaves():
+            return candidate
+    return ".".join(parts)
+
+
+def _values(section: str, key: str, values: tuple[Any, ...]) -> tuple[list[str], tuple[Any, ...]]:
+    where = f"{section}.{key}"
+    if key not in leaves():
+        return [f"{where}: {unknown(key)}, got {list(values)!r}"], values
+    if key == "first_replicate":
+        return [f"{where}: {SET_BY_THE_SWEEP}, got {list(values)!r}"], values
+    if not values:
+        return [f"{where}: needs at least one value, got []"], values
+    problems, canonical = [], list[Any]()
+    for value in values:
+        try:
+            accepted = leaves()[key].canonical(value)
+        except ValueError as error:
+            problems.append(f"{where}: {error}, got {value!r}")
+            continue
+        if accepted in canonical:
+            problems.append(f"{where}: values must be different, got {value!r} twice")
+        canonical.append(accepted)
+    return problems, tuple(canonical)
+
+
+def _parameter(key: str, parameter: Parameter) -> tuple[list[str], Parameter]:
+    problems, when = [], {}
+    for name, values in parameter.when.items():
+        wanted = tuple(values) if isinstance(values, (list, tuple)) else (values,)
+        found, accepted = _values(f"space.{key}.when", name, wanted)
+        if any(isinstance(value, list) for value in accepted):
+            found.append(f"space.{key}.when.{name}: must be a key with single values, got {list(accepted)}")
+        problems += found
+        when[name] = list(accepted)
+    parameter = parameter.model_copy(update={"when": when})
+    if parameter.choice is not None:
+        found, choice = _values("space", key, parameter.choice)
+        return problems + found, parameter.model_copy(update={"choice": choice})
+    ends = parameter.ends if parameter.ends[0] != parameter.ends[1] else parameter.ends[:1]
+    found = _values("space", key, ends)[0]
+    if not found and parameter.float_range and leaves()[key].whole_numbers:
+        found = [f"space.{key}: takes whole numbers: use an int range, got float {list(parameter.ends)}"]
+    return problems + found, parameter
+
+
+def _budget(spec: SweepSpec) -> list[str]:
+    if spec.space and not spec.search.trials:
+        return ["search.trials: must be at least 1 when there is a space to search, got 0"]
+    if not spec.space and spec.search.trials:
+        return [f"space: must not be empty when search.trials asks for trials, got {spec.search.trials} trials"]
+    if not spec.space and not spec.factors:
+        return ["factors: nothing to run: give factors, or a space with search.trials, got neither"]
+    if spec.confirm.replicates and spec.confirm.by not in spec.factors.keys() | spec.space.keys():
+        return [f"confirm.by: must be a key of factors or space, got {spec.confirm.by!r}"]
+    return []
+
+
+# --- combinations ---------------------------------------------------------------------------------------------------
+
+
+def combinations(spec: SweepSpec) -> tuple[SweepSpec, list[str]]:
+    """Conditions can hold, the factorial part is of a size that can be run, and no combination is invalid."""
+    size = math.prod(len(levels) for levels in spec.factors.values())
+    if size > MAX_FACTORIAL:
+        return spec, [f"factors: at most {MAX_FACTORIAL} combinations, got {size}"]
+    try:
+        parameters = spec.parameters()
+    except graphlib.CycleError as error:
+        return spec, [f"space: `when` conditions go round in a circle, got {' -> '.join(error.args[1])}"]
+    problems = [problem for key in parameters for problem in _never(spec, key, parameters)]
+    if problems:
+        return spec, problems
+    levels = dict(spec.factors)
+    problems = _invalid(spec, "factors", assignments(spec, levels)) if levels else []
+    if spec.space and not problems:
+        problems = _invalid(spec, "space", assignments(spec, _ends(parameters)))
+    return spec, problems
+
+
+def assignments(spec: SweepSpec, levels: Mapping[str, tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+    """Every different combination of the levels; a key that does not exist beside the others is left out."""
+    seen: set[str] = set()
+    keys = [key for key in spec.parameters() if key in levels]
+    for values in itertools.product(*(levels[key] for key in keys)):
+        chosen: dict[str, Any] = {}
+        for key, value in zip(keys, values):
+            if spec.active(key, spec.flat(chosen)):
+                chosen[key] = value
+        if repr(chosen) not in seen:
+            seen.add(repr(chosen))
+            yield chosen
+
+
+def _ends(parameters: Mapping[str, Parameter]) -> dict[str, tuple[Any, ...]]:
+    """Levels to try: all choices and both ends of ranges, thinned out until they can be tried in about a second."""
+    levels = {key: parameter.ends for key, parameter in parameters.items()}
+    ranges = [key for key, parameter in parameters.items() if parameter.choice is None]
+    for key in [*ranges, *sorted(levels, key=lambda name: -len(levels[name]))]:
+        if math.prod(len(values) for values in levels.values()) <= MAX_CHECKED:
+            break
+        levels[key] = levels[key][:1]
+    return levels
+
+
+def _never(spec: SweepSpec, key: str, parameters: Mapping[str, Parameter]) -> Iterator[str]:
+    """A key whose condition cannot hold anywhere in this specification."""
+    section = "space" if key in spec.space else "factors"
+    base = spec.flat({})
+    for name, allowed in spec.conditions(key).items():
+        possible: set[Any] = {base.get(name)}
+        ranged = False
+        if name in parameters:
+            ranged = parameters[name].choice is None
+            possible = {value for value in parameters[name].ends if not isinstance(value, list)}
+        if not ranged and not possible & allowed:
+            wanted = " or ".join(repr(value) for value in sorted(allowed, key=str)) or "no value at all"
+            got = ", ".join(repr(value) for value in sorted(possible, key=str))
+            yield f"{section}.{key}: exists only with {name} {wanted}, got {got}"
+
+
+def _invalid(spec: SweepSpec, section: str, chosen: Iterator[dict[str, Any]]) -> list[str]:
+    problems: dict[str, list[dict[str, Any]]] = {}
+    total = 0
+    for overrides in chosen:
+        total += 1
+        try:
+            spec.trial(overrides)
+        except ConfigError as error:
+            for line in str(error).splitlines():
+                problems.setdefault(line.removeprefix("combination: "), []).append(overrides)
+    hint = "; restrict a key with `when`" if section == "space" else ""
+    return [
+        f"{section}: {len(where)} of {total} combinations are invalid: {rule}{hint}" for rule, where in problems.items()
+    ]

@@ -1,0 +1,92 @@
+"""The dotted keys of a trial's configuration: which exist, what they accept, and which only exist beside a choice.
+
+Read from `TrialConfig` itself, so that a new field can be swept the moment it is added.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from pipeline.config import TrialConfig
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One key: the values it accepts, and the choices it exists with (`{"objective.name": {"iwae"}}`)."""
+
+    annotation: Any
+    only_with: Mapping[str, frozenset[str]]
+
+    @property
+    def whole_numbers(self) -> bool:
+        """Accepts int but not float, so that a range of floats makes no sense."""
+        union = get_origin(self.annotation) in (Union, types.UnionType)
+        kinds = get_args(self.annotation) if union else (self.annotation,)
+        atoms = {get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds}
+        return int in atoms and float not in atoms
+
+    def canonical(self, value: Any) -> Any:
+        """The value as a configuration holds it (`"1e-3"` -> 0.001, tuples as lists).
+
+        Raises:
+            ValueError: the rule that the value breaks.
+        """
+        adapter: TypeAdapter[Any] = TypeAdapter(self.annotation, config=ConfigDict(allow_inf_nan=False))
+        try:
+            return adapter.dump_python(adapter.validate_python(value), mode="json")
+        except ValidationError as error:
+            raise ValueError(error.errors()[0]["msg"]) from None
+
+
+@cache
+def leaves() -> dict[str, Leaf]:
+    """Every dotted key of a trial's configuration."""
+    found: dict[str, Leaf] = {}
+    choices: dict[str, frozenset[str]] = {}
+    for key, leaf in _walk(TrialConfig, "", {}, choices):
+        known = found.get(key)
+        found[key] = leaf if known is None else Leaf(known.annotation, _either(known.only_with, leaf.only_with))
+    return {
+        key: Leaf(leaf.annotation, {name: tags for name, tags in leaf.only_with.items() if tags != choices[name]})
+        for key, leaf in found.items()
+    }
+
+
+def _walk(
+    model: type[BaseModel], prefix: str, only_with: dict[str, frozenset[str]], choices: dict[str, frozenset[str]]
+) -> Iterator[tuple[str, Leaf]]:
+    for name, field in model.model_fields.items():
+        key, annotation = f"{prefix}{name}", field.annotation
+        if field.discriminator is not None:
+            variants = {variant.model_fields["name"].default: variant for variant in get_args(annotation)}
+            choices[f"{key}.name"] = frozenset(variants)
+            yield f"{key}.name", Leaf(Literal[tuple(variants)], only_with)
+            for tag, variant in variants.items():
+                inner = _walk(variant, f"{key}.", {**only_with, f"{key}.name": frozenset({tag})}, choices)
+                yield from (item for item in inner if item[0] != f"{key}.name")
+        elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from _walk(annotation, f"{key}.", only_with, choices)
+        else:
+            rules = Annotated[(annotation, *field.metadata)] if field.metadata else annotation
+            yield key, Leaf(rules, only_with)
+
+
+def _either(one: Mapping[str, frozenset[str]], other: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
+    return {name: one[name] | other[name] for name in one.keys() & other.keys()}
+
+
+def unknown(key: str, known: Iterable[str] | None = None) -> str:
+    """The rule that a misspelt key breaks, with the key that was probably meant."""
+    names = list(leaves() if known is None else known)
+    near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
+    if not near:
+        same_leaf = [name for name in names if name.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
+        near = same_leaf[:1]
+    return "unknown key" + (f" (did you mean {near[0]!r}?)" if near else "")

@@ -1,0 +1,183 @@
+"""The record of a sweep on disk: one small file per trial while it runs, tables collected from the trial folders.
+
+runs/NAME/trials/0007/trial.json    what was planned, and how it ended (written by the driver, atomically)
+runs/NAME/trials/0007/result.json   what came out (written by the pipeline)
+runs/NAME/*.parquet                 everything, collected
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.checkpoints import write_json
+from pipeline.config import ConfigError
+from sweeps.search import Outcome, Plan
+
+SCHEMA = 1
+ERROR_FILE = "error.txt"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One trial in the ledger."""
+
+    plan: Plan
+    status: Literal["running", "finished", "failed", "stopped"]
+    started: str
+    ended: str | None = None
+    reason: str | None = None
+    value: float | None = None
+    """Mean over the replicates of the metric that the search compares trials by."""
+    device: str | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Ledger:
+    """Starts and concludes trials; answers how one ended."""
+
+    def __init__(self, folder: Path, metric: str) -> None:
+        self.folder = folder
+        self.metric = metric
+        self.records: dict[int, Record] = {}
+        for path in sorted((folder / "trials").glob("*/trial.json")):
+            record = _read_record(path)
+            self.records[record.plan.number] = record
+
+    def trial_folder(self, number: int) -> Path:
+        return self.folder / "trials" / f"{number:04d}"
+
+    def start(self, plan: Plan) -> None:
+        self._write(Record(plan, "running", now()))
+
+    def conclude(self, number: int, reason: str | None = None, **seconds: float) -> Record:
+        """Close a trial from what its folder holds: finished if the result is there, complete and finite."""
+        record, folder = self.records[number], self.trial_folder(number)
+        ended = replace(record, status="failed", ended=now(), reason=reason or _last_error(folder))
+        result = read_result(folder)
+        if result is not None and reason is None and result["config_hash"] == record.plan.config_hash:
+            value = result["metrics"].get(self.metric)
+            wall = _elapsed(record.started, now())
+            spent = {"orchestration": max(0.0, wall - result["seconds"].get("total", wall)), **seconds}
+            device = result["environment"].get("device")
+            ended = replace(ended, value=value, device=device, seconds=spent, reason=None, status="finished")
+            if value is None or not math.isfinite(value):
+                ended = replace(ended, status="failed", value=None, reason=f"{self.metric} is not a finite number")
+        self._write(ended)
+        return ended
+
+    def outcome(self, number: int) -> Outcome | None:
+        """How a trial ended; None while it has not."""
+        record = self.records.get(number)
+        if record is None or record.status == "running":
+            return None
+        return Outcome(record.status, record.value)
+
+    def reconcile(self, known: list[Plan]) -> list[Plan]:
+        """After a crash: conclude what had finished unnoticed; give back what must run again, under its own number."""
+        again = []
+        for plan in known:
+            if plan.number not in self.records:
+                self.start(plan)
+            if self.outcome(plan.number) is None:
+                if plan.problem is not None:
+                    self.conclude(plan.number, plan.problem)
+                elif read_result(self.trial_folder(plan.number)) is not None:
+                    self.conclude(plan.number)
+                else:
+                    again.append(plan)
+        return again
+
+    def count(self, status: str) -> int:
+        return sum(record.status == status for record in self.records.values())
+
+    def _write(self, record: Record) -> None:
+        self.records[record.plan.number] = record
+        write_json(self.trial_folder(record.plan.number) / "trial.json", {"schema": SCHEMA, **asdict(record)})
+
+
+def _read_record(path: Path) -> Record:
+    tree = read_json(path)
+    try:
+        tree.pop("schema")
+        return Record(**{**tree, "plan": Plan(**tree["plan"])})
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"{path}: is not a trial's record: {error}; move it away to go on") from None
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """A trial's result.json if it finished; None where there is none. A damaged one is set aside, never used."""
+    path = folder / "result.json"
+    if not path.exists():
+        return None
+    try:
+        result: dict[str, Any] = read_json(path)
+    except ConfigError:
+        os.replace(path, path.with_name("result.json.damaged"))
+        return None
+    return result if result.get("status") == "finished" else None
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; every failure is a ConfigError that names the file."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: is damaged: not valid JSON: {error}") from None
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: is damaged: must hold a JSON object, got {type(tree).__name__}")
+    return tree
+
+
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a JSON-lines file; nothing where there is none.
+
+    A last line without its end was torn by a kill and is left out; damage anywhere else is a ConfigError.
+    """
+    if not path.exists():
+        return
+    text = path.read_text(encoding="utf-8")
+    for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), start=1):
+        try:
+            yield json.loads(line)
+        except ValueError as error:
+            raise ConfigError(f"{path}: line {number} is damaged: {error}") from None
+
+
+def _last_error(folder: Path) -> str:
+    """The reason of a failure, as the worker wrote it down before it raised."""
+    path = folder / ERROR_FILE
+    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() if path.exists() else []
+    return lines[-1] if lines else "its worker process died without a message"
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _elapsed(start: str, end: str) -> float:
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+
+
+class Periodic:
+    """Does something costly now and then: at most a twentieth of the time goes into it."""
+
+    def __init__(self, action: Callable[[], object], at_least: float = 10.0) -> None:
+        self.action, self.at_least = action, at_least
+        self._next = time.monotonic() + at_least
+
+    def __call__(self) -> None:
+        if time.monotonic() < self._next:
+            return
+        began = time.monotonic()
+        self.action()
+        self._next = time.monotonic() + max(self.at_least, 20 * (time.monotonic() - began))
