@@ -1,0 +1,179 @@
+"""How large the next measurement must be: L, images and replicates that reach a target standard error, and their cost.
+
+The model. One estimate from replicate r, image i and L draws is mean + replicate_r + image_i + draw; the number that
+gets reported averages R replicates, the same N images under each, so that
+
+    standard_error^2 = A / R  +  B f(N)  +  C(L) / (N R)
+
+with A the variance between replicates, B between images, C(L) the Monte Carlo variance given model and image, all
+measured by the sweep (`statistics.variance_components`). For a statement about `new images`, f(N) = 1/N. For a
+statement about `this split` of S images, the images are no sample but the whole: f(N) = 1/N - 1/S, which is 0 when all
+are used.
+
+The cost. Every replicate is trained once and pays N evaluations of L draws:
+
+    seconds = R (training + N seconds(L))
+
+For each measured L and each R with A/R below the target, the smallest sufficient N follows in closed form; the cheapest
+of these designs is the plan. Only values of L that were measured are considered: nothing is extrapolated.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from analysis.intervals import EVERYTHING, By, Floats, as_list
+from analysis.tables import Sweep, TableError, joined
+from analysis.variance_components import variance_components
+
+NEW_IMAGES, THIS_SPLIT = "new images", "this split"
+COLUMNS = ["quantity", "sampling", "num_importance_samples", "scope", "reachable"]
+COLUMNS += ["num_samples", "images", "replicates", "standard_error"]
+COLUMNS += ["seconds", "seconds_training", "seconds_evaluation", "note"]
+WHOLE_NUMBERS = 200  # replicates are searched one by one so far above the smallest sufficient number, then by 5 %
+
+
+class Design(NamedTuple):
+    """Sizes of one measurement, its standard error (nats) and its cost (seconds)."""
+
+    num_samples: float
+    images: float
+    replicates: float
+    standard_error: float
+    seconds_training: float
+    seconds_evaluation: float
+
+
+def plan(sweep: Sweep, standard_error: float, *, by: By = ("model.latent_dim",)) -> pd.DataFrame:
+    """The cheapest design of each estimator that reaches a standard error.
+
+    Args:
+        sweep: A sweep with a variance study; only finished trials count.
+        standard_error: Target in nats per image.
+        by: Configuration columns that get a plan each.
+
+    Returns:
+        One row per `by`, `quantity`, `sampling`, `num_importance_samples` and `scope` (`new images`, `this split`):
+        `reachable`, `num_samples` (L), `images`, `replicates`, the `standard_error` that follows, `seconds` (in all) =
+        `seconds_training` + `seconds_evaluation`, and a `note` where something limits the plan. The sizes are NaN where
+        the target cannot be reached.
+
+    Raises:
+        ValueError: standard_error is not above 0.
+        TableError: the sweep has no variance study.
+    """
+    if not standard_error > 0:
+        raise ValueError(f"standard_error must be above 0 nats, got {standard_error}")
+    keys = as_list(by)
+    split = _split_images(sweep)
+    rows = []
+    estimator = [*keys, "quantity", "sampling", "num_importance_samples"]
+    for label, group in measured(sweep, by).groupby(estimator, dropna=False):
+        for scope, size in ((NEW_IMAGES, None), (THIS_SPLIT, split)):
+            if scope == NEW_IMAGES or size is not None:
+                design, note = _cheapest(group, standard_error, size)
+                if design and scope == NEW_IMAGES and split is not None and design.images > split:
+                    note = f"needs more than the split's {split} images"
+                rows.append((*label, scope, design is not None, *_sizes(design), note))
+    return pd.DataFrame(rows, columns=[*keys, *COLUMNS])
+
+
+def measured(sweep: Sweep, by: By = ("model.latent_dim",)) -> pd.DataFrame:
+    """What the plans rest on: per `by`, estimator, scheme and L the variances A, B and C (nats^2) and the seconds.
+
+    Returns:
+        Columns `by`, `quantity`, `sampling`, `num_importance_samples`, `num_samples`, `between_replicates`,
+        `between_images`, `monte_carlo`, `seconds` (per image of one estimate), `training` (seconds per replicate).
+    """
+    keys = as_list(by)
+    if sweep.variance.empty:
+        path = sweep.folder / "variance.parquet"
+        raise TableError(f"{path}: holds no rows; a plan needs the variance study (variance.images above 0)")
+    replicates = joined(sweep, "replicates")
+    variance = joined(sweep, "variance", columns=keys)
+    if variance.empty:
+        raise TableError(f"{sweep.folder / 'trials.parquet'}: no trial has finished; a plan needs its variance study")
+    cell = [*keys, "quantity", "num_importance_samples", "num_samples"]
+    tables = []
+    for scheme in sorted(variance["sampling"].unique()):
+        parts = variance_components(replicates, variance, by, sampling=scheme)
+        wide = parts.pivot_table(index=cell, columns="component", values="variance", dropna=False, observed=True)
+        tables.append(wide.reset_index().assign(sampling=scheme))
+    table = pd.concat(tables, ignore_index=True)
+    # A pivot crosses its keys in full; what was not measured has no Monte Carlo variance.
+    table = table[table["monte_carlo"].notna()]
+    seconds = variance.groupby([*cell, "sampling"], dropna=False)["seconds"].mean().reset_index()
+    table = table.merge(seconds, on=[*cell, "sampling"])
+    group = replicates.assign(**{EVERYTHING: 0}).groupby(keys or [EVERYTHING], dropna=False)
+    training = group["seconds.training"].mean().rename("training").reset_index()
+    names = ["between_replicates", "between_images", "monte_carlo", "seconds", "training"]
+    table = table.assign(**{EVERYTHING: 0}).merge(training, on=keys or [EVERYTHING])
+    order = [*keys, "quantity", "sampling", "num_importance_samples", "num_samples"]
+    ordered: pd.DataFrame = table.reindex(columns=[*order, *names]).sort_values(order, ignore_index=True)
+    return ordered
+
+
+def expected_standard_error(
+    between_replicates: Any,
+    between_images: Any,
+    monte_carlo: Any,
+    *,
+    replicates: Any,
+    images: Any,
+    split_images: int | None = None,
+) -> Floats:
+    """Standard error (nats) of a mean over replicates, images and draws, by the formula above; elementwise.
+
+    `monte_carlo` is C(L); `split_images` is S for a statement about this split, None for one about new images.
+    """
+    replicates, images = np.asarray(replicates, dtype=float), np.asarray(images, dtype=float)
+    sampled = 1.0 / images - (0.0 if split_images is None else 1.0 / split_images)
+    total = between_replicates / replicates + between_images * np.maximum(sampled, 0.0)
+    return np.asarray(np.sqrt(total + monte_carlo / (images * replicates)))
+
+
+def _cheapest(group: pd.DataFrame, target: float, split: int | None) -> tuple[Design | None, str]:
+    """The cheapest design among every measured L (axis 0) and number of replicates (axis 1), or why there is none."""
+    a, b, training = (float(group[c].iloc[0]) for c in ("between_replicates", "between_images", "training"))
+    if np.isnan(a):
+        return None, "one replicate per trial: the variance between replicates is not known"
+    c, seconds = group["monte_carlo"].to_numpy(float)[:, None], group["seconds"].to_numpy(float)[:, None]
+    replicates = _replicate_numbers(a / target**2)[None, :]
+    room = target**2 - a / replicates + (0.0 if split is None else b / split)
+    images = np.maximum(np.ceil((b + c / replicates) / room * (1.0 - 1e-12)), 1.0)
+    feasible = np.ones_like(images, dtype=bool) if split is None else images <= split
+    spent = replicates * images * seconds
+    total = np.where(feasible & np.isfinite(spent), replicates * training + spent, np.inf)
+    if not np.isfinite(total).any():
+        return None, "no measured cost" if not np.isfinite(
+            spent
+        ).any() else "too noisy even on every image of the split"
+    row, column = np.unravel_index(int(total.argmin()), total.shape)
+    chosen_images, chosen = float(images[row, column]), float(replicates[0, column])
+    error = expected_standard_error(a, b, c[row, 0], replicates=chosen, images=chosen_images, split_images=split)
+    length = float(group["num_samples"].iloc[int(row)])
+    return Design(length, chosen_images, chosen, float(error), chosen * training, float(spent[row, column])), ""
+
+
+def _replicate_numbers(at_least: float) -> Floats:
+    """Candidates above the number at which replicates alone use up the target."""
+    first = np.floor(at_least) + 1.0
+    larger = first + WHOLE_NUMBERS * 1.05 ** np.arange(100)
+    return np.concatenate([first + np.arange(WHOLE_NUMBERS), np.ceil(larger)])
+
+
+def _sizes(design: Design | None) -> tuple[float, ...]:
+    if design is None:
+        return (np.nan,) * 7
+    total = design.seconds_training + design.seconds_evaluation
+    return (*design[:4], total, *design[4:])
+
+
+def _split_images(sweep: Sweep) -> int | None:
+    """Images of the test split, where the sweep wrote it down."""
+    data = sweep.info.get("data")
+    size = data.get("test") if isinstance(data, dict) else None
+    return int(size) if isinstance(size, int) and size > 0 else None
