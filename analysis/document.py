@@ -1,0 +1,110 @@
+"""What a page is made of: text, tables, figures, pictures. Pages build these; `report` turns them into files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis import theme
+
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading inside a page."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Text:
+    """One paragraph of plain text."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something the reader must not miss: what is absent and why, or what to distrust."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The few numbers that sum up a page, as (label, value) pairs."""
+
+    items: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A frame that is shown (its first `rows` rows) and written whole to `tables/NAME.csv` and `.parquet`."""
+
+    name: str
+    frame: pd.DataFrame
+    caption: str
+    rows: int = 20
+    shown: pd.DataFrame | None = None
+    """The same rows written for reading (an interval as one cell); the files hold `frame`."""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One figure file: `draw` puts frames on one pair of axes and computes nothing."""
+
+    name: str
+    draw: Callable[[Axes], None]
+    describes: str
+    """What a reader who cannot see it is told."""
+    size: tuple[float, float] = theme.SMALL
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Panels that are read together, the caption under them, and the sentence about this sweep."""
+
+    panels: tuple[Panel, ...]
+    caption: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A PNG file that a trial wrote."""
+
+    path: Path
+    caption: str
+    width: int | None = None
+    """CSS pixels; None: as large as the file."""
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Pictures side by side."""
+
+    pictures: tuple[Picture, ...]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Code:
+    """Text kept as it is: a specification, a command line."""
+
+    text: str
+
+
+Block = Heading | Text | Note | Tiles | Table | Figure | Gallery | Code
+
+
+@dataclass(frozen=True)
+class Page:
+    """One of the report's pages."""
+
+    name: str
+    title: str
+    lead: str
+    blocks: tuple[Block, ...] = field(default_factory=tuple)

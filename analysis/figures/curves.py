@@ -1,0 +1,238 @@
+"""Quantities against a setting: every replicate, means with intervals, fitted lines, references."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis import theme
+from analysis.theme import GRID, INK, MUTED, PAPER
+
+
+def styles(keys: Sequence[tuple[object, ...]]) -> dict[tuple[object, ...], dict[str, object]]:
+    """Colour by the first part of each key, marker and dash by the second: colour is never the only difference."""
+    firsts = list(dict.fromkeys(key[0] for key in keys))
+    seconds = list(dict.fromkeys(key[1:] for key in keys))
+    return {
+        key: {
+            "color": theme.colour(key[0], firsts.index(key[0])),
+            "marker": theme.MARKERS[seconds.index(key[1:]) % len(theme.MARKERS)],
+            "linestyle": theme.LINES[seconds.index(key[1:]) % len(theme.LINES)],
+        }
+        for key in keys
+    }
+
+
+def against(
+    axes: Axes,
+    points: pd.DataFrame,
+    means: pd.DataFrame,
+    *,
+    x: str,
+    y: str,
+    series: str,
+    style: Mapping[object, Mapping[str, object]],
+    title: str,
+    x_label: str,
+    y_label: str,
+    log_x: bool,
+    log_y: bool = False,
+    legend: bool = True,
+) -> None:
+    """Every replicate as a small point, the mean of each (x, series) with its 95 % interval, joined by a line.
+
+    Args:
+        points: columns x, series, y.
+        means: columns x, series, `mean`, `low`, `high`.
+        style: how each series looks, in the order of the legend.
+    """
+    if log_y:
+        theme.log_axis(axes.yaxis)
+    theme.ticks_at(axes.xaxis, means[x], log=log_x)
+    names = [name for name in style if (means[series] == name).any()]
+    step = _dodge(means[x], len(names), log=log_x)
+    for place, name in enumerate(names):
+        look = style[name]
+        shift = step * (place - (len(names) - 1) / 2)
+        moved = (lambda v, s=shift: v * 2**s) if log_x else (lambda v, s=shift: v + s)
+        mine = means[means[series] == name].sort_values(x)
+        each = points[points[series] == name]
+        axes.plot(
+            moved(each[x].astype(float)), each[y], linestyle="", marker=look["marker"], color=look["color"],
+            markersize=3, alpha=0.45, markeredgewidth=0, zorder=2, rasterized=len(points) > theme.RASTER_FROM,
+        )  # fmt: skip
+        centre = moved(mine[x].astype(float))
+        interval(axes, centre, mine, str(look["color"]))
+        joined = dict(look, linestyle=look["linestyle"] if len(mine) > 1 else "")
+        axes.plot(
+            centre, mine["mean"], **joined, markersize=5, markeredgecolor=PAPER, markeredgewidth=0.8,
+            label=str(name) if legend else None, zorder=4,
+        )  # fmt: skip
+    axes.set(xlabel=x_label, ylabel=y_label, title=title)
+    axes.margins(y=0.1)
+    if legend and (len(names) > 1 or axes.get_legend_handles_labels()[1][1:]):
+        theme.legend_below(axes)
+
+
+def interval(axes: Axes, x: pd.Series, frame: pd.DataFrame, colour: str, *, horizontal: bool = False) -> None:
+    """95 % intervals as plain bars without caps; rows without an interval get none."""
+    known = np.isfinite(frame["low"].to_numpy(float)) & np.isfinite(frame["high"].to_numpy(float))
+    if known.any():
+        draw = axes.hlines if horizontal else axes.vlines
+        draw(np.asarray(x, float)[known], frame["low"][known], frame["high"][known], color=colour, linewidth=1.6, zorder=3)
+
+
+def _dodge(values: pd.Series, names: int, *, log: bool) -> float:
+    """Sideways shift between series that share an x, so that their intervals do not hide each other."""
+    if names < 2:
+        return 0.0
+    unique = np.unique(values.astype(float))
+    places = np.log2(unique) if log else unique
+    gap = float(np.diff(places).min()) if len(places) > 1 else 1.0
+    span = float(places[-1] - places[0]) if len(places) > 1 else 1.0
+    return min(0.55 * gap, 0.06 * span if span > 0 else 1.0) / names
+
+
+def reference_line(axes: Axes, value: float, text: str) -> None:
+    """A horizontal reference with its name on the line, at the left, on a patch of background."""
+    axes.axhline(value, color=MUTED, linewidth=1, linestyle=(0, (2, 2)), zorder=1)
+    axes.annotate(
+        text, (0.01, value), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
+        ha="left", va="bottom", fontsize=8, color=MUTED,
+    )  # fmt: skip
+
+
+def reference_curve(axes: Axes, frame: pd.DataFrame, *, x: str, y: str, text: str) -> None:
+    """A reference that depends on x, with its name in the legend."""
+    frame = frame.sort_values(x)
+    axes.plot(frame[x], frame[y], color=INK, linewidth=1, linestyle=(0, (2, 2)), zorder=1, label=text)
+
+
+def second_axis(axes: Axes, nats_per_bit: float, label: str = "bits per dimension (test.bits_per_dim)") -> None:
+    """The same heights in bits per dimension: `-nats / (pixels ln 2)`, with `nats_per_bit = pixels ln 2`."""
+    other = axes.secondary_yaxis("right", functions=(lambda nats: -nats / nats_per_bit, lambda bits: -bits * nats_per_bit))
+    other.set_ylabel(label)
+    other.spines["right"].set_visible(True)
+
+
+def mark(axes: Axes, x: float, low: float, high: float, text: str) -> None:
+    """A vertical mark at x with a band for its interval and its name at the top."""
+    if np.isfinite(low) and np.isfinite(high) and high > low:
+        axes.axvspan(low, high, color=GRID, alpha=0.6, linewidth=0, zorder=0)
+    axes.axvline(x, color=MUTED, linewidth=1, zorder=1)
+    axes.annotate(
+        text, (x, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -3), textcoords="offset points",
+        ha="left", va="top", fontsize=8.5, color=INK,
+    )  # fmt: skip
+
+
+def log_log(
+    axes: Axes, measured: pd.DataFrame, fits: pd.DataFrame, *, series: str, style: Mapping[object, Mapping[str, object]],
+    title: str, x_label: str, y_label: str, slopes: Mapping[object, str],
+) -> None:  # fmt: skip
+    """A variance against L on logarithmic axes, the fitted line of each series, and the -1 line beside them.
+
+    Args:
+        measured: columns `num_samples`, series, `mean`, `low`, `high`.
+        fits: columns series, `num_samples`, `fitted` (the fitted line at its ends), and series "-1 line".
+        slopes: what the legend says of each series.
+    """
+    theme.log_axis(axes.yaxis)
+    theme.ticks_at(axes.xaxis, measured["num_samples"], log=True)
+    for name, look in style.items():
+        mine = measured[measured[series] == name].sort_values("num_samples")
+        if mine.empty:
+            continue
+        interval(axes, mine["num_samples"], mine, str(look["color"]))
+        axes.plot(
+            mine["num_samples"], mine["mean"], linestyle="", marker=look["marker"], color=look["color"],
+            markeredgecolor=PAPER, markeredgewidth=0.7, zorder=4,
+        )  # fmt: skip
+        line = fits[fits[series] == name]
+        axes.plot(line["num_samples"], line["fitted"], color=look["color"], linestyle=look["linestyle"], zorder=3)
+        axes.plot([], [], **look, label=slopes.get(name, str(name)))
+    minus_one = fits[fits[series] == "-1 line"]
+    if not minus_one.empty:
+        axes.plot(minus_one["num_samples"], minus_one["fitted"], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), zorder=1)
+        axes.plot([], [], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), label="slope −1")
+    axes.set(title=title, xlabel=x_label, ylabel=y_label)
+    theme.legend_below(axes, columns=1)
+
+
+def scatter(
+    axes: Axes, frame: pd.DataFrame, *, x: str, y: str, series: str | None, title: str, x_label: str, y_label: str,
+    style: Mapping[object, Mapping[str, object]] | None = None, log_x: bool = False, log_y: bool = False, line: bool = False,
+) -> None:  # fmt: skip
+    """Points of two measured quantities, joined in order of x when `line`."""
+    if log_x:
+        theme.log_axis(axes.xaxis)
+    if log_y:
+        theme.log_axis(axes.yaxis)
+    names = [None] if series is None else list(style or dict.fromkeys(frame[series]))
+    for position, name in enumerate(names):
+        mine = (frame if series is None else frame[frame[series] == name]).sort_values(x)
+        look = dict((style or {}).get(name, {"color": theme.colour(name, position), "marker": "o", "linestyle": "-"}))
+        look["linestyle"] = look["linestyle"] if line else ""
+        axes.plot(
+            mine[x], mine[y], **look, markersize=4.5, markeredgecolor=PAPER, markeredgewidth=0.5, alpha=0.9,
+            label=None if name is None else str(name), rasterized=len(frame) > theme.RASTER_FROM, zorder=3,
+        )  # fmt: skip
+        if {"low", "high"} <= set(mine.columns):
+            interval(axes, mine[x], mine, str(look["color"]))
+    axes.set(title=title, xlabel=x_label, ylabel=y_label)
+    axes.margins(0.07)
+    if series is not None and len(names) > 1:
+        theme.legend_below(axes)
+
+
+def lines(
+    axes: Axes, frame: pd.DataFrame, *, x: str, y: str, series: str, style: Mapping[object, Mapping[str, object]], title: str,
+    x_label: str, y_label: str, log_y: bool = True, expected: str | None = None,
+) -> None:  # fmt: skip
+    """One line per series over a logarithmic x, with intervals where the frame has `low` and `high`.
+
+    `expected` names a column that theory gives for the same series; it is drawn dashed.
+    """
+    if log_y:
+        theme.log_axis(axes.yaxis)
+    ordered = [name for name in style if (frame[series] == name).any()]
+    ticks = sorted(frame[x].unique())
+    if len(ticks) > 1 and ticks[-1] / ticks[0] > 2000:
+        theme.log_axis(axes.xaxis)
+    else:
+        theme.ticks_at(axes.xaxis, ticks, log=True)
+    for name in ordered:
+        mine = frame[frame[series] == name].sort_values(x)
+        if {"low", "high"} <= set(mine.columns):
+            positive = mine if not log_y else mine.assign(low=mine["low"].where(mine["low"] > 0))
+            interval(axes, mine[x], positive, str(style[name]["color"]))
+        axes.plot(mine[x], mine[y], **style[name], label=str(name), markeredgecolor=PAPER, markeredgewidth=0.6, zorder=4)
+        if expected is not None:
+            axes.plot(mine[x], mine[expected], color=style[name]["color"], linewidth=1, linestyle=(0, (2, 2)), zorder=2)
+    axes.set(title=title, xlabel=x_label, ylabel=y_label)
+    axes.margins(y=0.1)
+    if expected is not None:
+        axes.plot([], [], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), label="expected")
+    theme.legend_below(axes)
+
+
+def needed(axes: Axes, frame: pd.DataFrame, *, x: str, y: str, reached: str, line: str, title: str, x_label: str, y_label: str) -> None:
+    """Draws that were enough (filled), or the largest number tried where none was (hollow), with the line theory gives."""
+    theme.log_axis(axes.yaxis)
+    many = len(frame) > theme.RASTER_FROM
+    for flag, face, text in ((True, theme.COLOURS[0], "enough"), (False, "none", "not enough")):
+        mine = frame[frame[reached] == flag]
+        if not mine.empty:
+            axes.plot(
+                mine[x], mine[y], linestyle="", marker="o", markersize=4, alpha=0.55, markerfacecolor=face,
+                markeredgecolor=theme.COLOURS[0] if flag else theme.COLOURS[3], markeredgewidth=0 if flag else 1, label=text, rasterized=many,
+            )  # fmt: skip
+    low, high = float(frame[y].min()), float(frame[y].max())
+    curve = frame.sort_values(x)
+    curve = curve[(curve[line] >= low / 3) & (curve[line] <= high * 10)]
+    axes.plot(curve[x], curve[line], color=INK, linewidth=1.2, label="exp(KL)", zorder=1)
+    axes.set(title=title, xlabel=x_label, ylabel=y_label)
+    theme.legend_below(axes)

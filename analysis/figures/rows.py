@@ -1,0 +1,126 @@
+"""One row or column per item: bars, shares, differences with their intervals, standardised errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis import theme
+from analysis.figures.curves import interval
+from analysis.theme import GRID, INK, MUTED, PAPER
+
+
+def bars(axes: Axes, frame: pd.DataFrame, *, name: str, value: str, title: str, x_label: str, texts: Sequence[str]) -> None:
+    """Horizontal bars, longest first, the number written beside each."""
+    place = np.arange(len(frame))[::-1]
+    axes.barh(place, frame[value], color=theme.COLOURS[0], height=0.62)
+    for height, width, text in zip(place, frame[value], texts):
+        axes.annotate(text, (width, height), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK)
+    axes.set_yticks(place, [_short(text) for text in frame[name]])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(False)
+    axes.margins(x=0.18)
+    axes.set(title=title, xlabel=x_label)
+
+
+def stacked(
+    axes: Axes, frame: pd.DataFrame, *, x: str, parts: Sequence[str], labels: Mapping[str, str], title: str, x_label: str,
+    y_label: str,
+) -> None:  # fmt: skip
+    """Stacked columns, one per value of x (taken as categories)."""
+    place = np.arange(len(frame))
+    bottom = np.zeros(len(frame))
+    for position, part in enumerate(parts):
+        heights = frame[part].fillna(0).to_numpy(float)
+        colour = theme.colour(part, position)
+        axes.bar(place, heights, bottom=bottom, color=colour, width=0.7, label=labels.get(part, part), edgecolor=PAPER, linewidth=0.5)
+        bottom += heights
+    texts = [theme.number(value) if isinstance(value, (int, float, np.number)) else _short(value) for value in frame[x]]
+    every = max(1, int(np.ceil(len(texts) / 14)))
+    axes.set_xticks(place[::every], texts[::every])
+    axes.set(title=title, xlabel=x_label, ylabel=y_label)
+    theme.legend_below(axes)
+
+
+def forest(axes: Axes, frame: pd.DataFrame, *, name: str, title: str, x_label: str, no_effect: float = 0.0) -> None:
+    """Differences with their intervals, one row each, beside the line of no difference."""
+    place = np.arange(len(frame))[::-1]
+    axes.axvline(no_effect, color=MUTED, linewidth=1, linestyle=(0, (2, 2)), zorder=1)
+    interval(axes, pd.Series(place), frame, theme.COLOURS[0], horizontal=True)
+    axes.plot(frame["mean"], place, linestyle="", marker="o", color=theme.COLOURS[0], markeredgecolor=PAPER, zorder=4)
+    axes.set_yticks(place, [_short(text) for text in frame[name]])
+    axes.set_ylim(-0.6, len(frame) - 0.4)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.grid(visible=True, axis="x")
+    axes.margins(x=0.1)
+    axes.set(title=title, xlabel=x_label)
+
+
+def z_scores(axes: Axes, frame: pd.DataFrame, *, name: str, limit: float, title: str) -> None:
+    """Standardised errors of the estimators, with the band that all of them should fall into."""
+    place = np.arange(len(frame))[::-1]
+    inside = frame["z_score"].abs() <= limit
+    axes.axvspan(-limit, limit, color=GRID, alpha=0.6, linewidth=0, zorder=0)
+    axes.axvline(0, color=MUTED, linewidth=1)
+    for kept, colour, marker in ((inside, theme.COLOURS[0], "o"), (~inside, theme.COLOURS[3], "D")):
+        axes.plot(frame["z_score"][kept], place[kept.to_numpy()], linestyle="", marker=marker, color=colour, markeredgecolor=PAPER)
+    axes.set_yticks(place, [_short(text, 44) for text in frame[name]])
+    axes.set_ylim(-0.7, len(frame) - 0.3)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False)
+    axes.margins(x=0.12)
+    axes.set(title=title, xlabel="z score: (value − exact) / standard error")
+
+
+def _short(text: object, most: int = 30) -> str:
+    """A label that fits (the theme never reads one as mathematics, whatever a configuration holds)."""
+    text = " ".join(str(text).split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def shares(
+    axes: Axes, frame: pd.DataFrame, *, name: str, parts: Sequence[str], labels: Mapping[str, str], title: str, x_label: str
+) -> None:
+    """Horizontal bars from 0 to 1, cut into parts; a part of at least a twelfth carries its percentage."""
+    place = np.arange(len(frame))[::-1]
+    left = np.zeros(len(frame))
+    for position, part in enumerate(parts):
+        widths = frame[part].fillna(0).to_numpy(float)
+        axes.barh(place, widths, left=left, height=0.62, color=theme.COLOURS[position], label=labels.get(part, part), edgecolor=PAPER)
+        for height, start, width in zip(place, left, widths):
+            if width >= 1 / 12:
+                axes.text(start + width / 2, height, f"{width:.0%}", ha="center", va="center", fontsize=8, color="#fffffe")
+        left += widths
+    axes.set_yticks(place, [_short(text) for text in frame[name]])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False)
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    axes.set(title=title, xlabel=x_label)
+    theme.legend_below(axes)
+
+
+def ratios(axes: Axes, frame: pd.DataFrame, *, x: str, y: str, title: str, x_label: str, y_label: str) -> None:
+    """Ratios with their intervals beside 1; those whose interval misses it are marked."""
+    axes.axhline(1.0, color=MUTED, linewidth=1, zorder=1)
+    missed = ~frame["contains_one"].astype(bool)
+    for mine, colour, marker, text in (
+        (frame[~missed], theme.COLOURS[0], "o", "interval contains 1"),
+        (frame[missed], theme.COLOURS[3], "D", "interval misses 1"),
+    ):
+        if mine.empty:
+            continue
+        many = len(frame) > theme.RASTER_FROM
+        collection = axes.vlines(mine[x], mine["low"], mine["high"], color=colour, linewidth=1.2, alpha=0.6, zorder=2)
+        collection.set_rasterized(many)
+        axes.plot(
+            mine[x], mine[y], linestyle="", marker=marker, markersize=4 if len(frame) < 200 else 2.5, color=colour,
+            markeredgewidth=0, label=text, zorder=3, rasterized=many,
+        )  # fmt: skip
+    axes.set(title=title, xlabel=x_label, ylabel=y_label)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    theme.legend_below(axes)

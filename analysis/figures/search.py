@@ -1,0 +1,47 @@
+"""Trials: in the order of the search, and by what a better bound costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis import theme
+from analysis.theme import INK, MUTED, PAPER
+
+
+def search_history(axes: Axes, frame: pd.DataFrame, *, y: str, best: str, title: str, y_label: str) -> None:
+    """Every trial in the order it was proposed, coloured by phase, with the best so far."""
+    for position, (phase, mine) in enumerate(frame.groupby("phase", sort=False)):
+        axes.plot(
+            mine["trial"], mine[y], linestyle="", marker=theme.MARKERS[position], color=theme.colour(phase, position),
+            markersize=4.5, markeredgecolor=PAPER, markeredgewidth=0.5, label=str(phase), zorder=3,
+            rasterized=len(frame) > theme.RASTER_FROM,
+        )  # fmt: skip
+    if len(frame) > 1:
+        axes.step(frame["trial"], frame[best], where="post", color=MUTED, linewidth=1.2, label="best so far", zorder=2)
+    axes.set(title=title, xlabel="trial", ylabel=y_label)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    theme.legend_below(axes)
+
+
+def front(axes: Axes, frame: pd.DataFrame, *, x: str, y: str, on_front: str, title: str, x_label: str, y_label: str) -> None:
+    """Trials by cost and bound; those that no other beats in both are joined and numbered."""
+    theme.log_axis(axes.xaxis)
+    rest, best = frame[~frame[on_front]], frame[frame[on_front]].sort_values(x)
+    axes.plot(
+        rest[x], rest[y], linestyle="", marker="o", color=theme.COLOURS[5], markersize=4, alpha=0.6, markeredgewidth=0,
+        label="dominated", rasterized=len(frame) > theme.RASTER_FROM,
+    )  # fmt: skip
+    axes.plot(
+        best[x], best[y], marker="D", color=theme.COLOURS[0], markersize=5, markeredgecolor=PAPER, drawstyle="steps-post",
+        linewidth=1.2, label="Pareto front", zorder=3,
+    )  # fmt: skip
+    if len(best) <= 6:
+        for trial, across, up in best[["trial", x, y]].itertuples(index=False):
+            axes.annotate(str(trial), (across, up), xytext=(4, -9), textcoords="offset points", fontsize=8, color=INK)
+    axes.set(title=title, xlabel=x_label, ylabel=y_label)
+    axes.margins(0.1)
+    theme.legend_below(axes)

@@ -1,0 +1,105 @@
+"""Which replicates the curves of the report rest on, and which were only passed on the way.
+
+A designed sweep (phase `factorial`) says for itself which configurations it compares: all of them are in the curve, with the
+fresh seeds of their confirmation. A search visits latent dimensions unevenly and picks winners; there, each point is the
+configuration with the best validation bound of its cell, measured on fresh seeds where it was confirmed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis import statistics, tables
+from analysis.wording import count, label
+
+DIMENSION = "model.latent_dim"
+CELL = ("kl.estimator", "objective.num_samples")
+MOST_SERIES = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Headline:
+    """The rows behind the curves.
+
+    `replicates` and `passed` are replicates joined with their configuration; `replicates` has a text column `series`.
+    """
+
+    replicates: pd.DataFrame
+    passed: pd.DataFrame
+    """Finished replicates that no curve rests on: trials of the search."""
+    series: dict[str, tuple[object, ...]]
+    """Name of each line -> its key (the KL estimator, then L and whatever else sets it apart)."""
+    unit: str | None
+    """What counts as independent within a point: None for replicates, "trial" where a point mixes configurations."""
+    basis: str
+    """One sentence for captions: what a point is."""
+
+    @property
+    def dimensions(self) -> list[int]:
+        """The latent dimensions on the curves."""
+        return sorted(int(d) for d in self.replicates[DIMENSION].unique())
+
+    def means(self, value: str) -> pd.DataFrame:
+        """Mean and 95 % interval of `value` for each D and series; empty where the sweep did not measure it."""
+        if value not in self.replicates.columns:
+            return pd.DataFrame(columns=[DIMENSION, "series", "n", "mean", "low", "high"])
+        return statistics.summarise(self.replicates, value, [DIMENSION, "series"], unit=self.unit).dropna(subset=["mean"])
+
+
+def headline(sweep: tables.Sweep) -> Headline:
+    """Choose the rows; every finished replicate is in `replicates` or in `passed`."""
+    everything = tables.joined(sweep)
+    designed = everything[everything["phase"] == "factorial"]
+    if not designed.empty:
+        chosen = everything["config_hash"].isin(set(designed["config_hash"])) & everything["phase"].isin(["factorial", "confirm"])
+        basis = "Points are the replicates of the designed trials, with their confirmation on fresh seeds where there was one."
+    else:
+        chosen = _winners(everything)
+        basis = (
+            "Each point is the configuration with the best validation.elbo of its D, estimator and L, measured on fresh seeds "
+            "where it was confirmed and otherwise on the seeds that chose it (biased upwards)."
+        )
+    kept = everything[chosen]
+    cell = [name for name in CELL if name in everything.columns]
+    further = [name for name in tables.varying(kept) if name not in (*cell, DIMENSION)] if not designed.empty else []
+    if kept.groupby([*cell, *further], dropna=False).ngroups > MOST_SERIES:
+        further = []
+    names = kept[[*cell, *further]].drop_duplicates().sort_values([*cell, *further])
+    varies = {name for name in (*cell, *further) if names[name].nunique(dropna=False) > 1}
+    series = {_name(row, varies): tuple(row.values()) for row in names.to_dict("records")}
+    named = kept.assign(series=[_name(row, varies) for row in kept[[*cell, *further]].to_dict("records")])
+    mixed = bool((named.groupby([DIMENSION, "series"])["config_hash"].nunique() > 1).any())
+    if mixed:
+        basis += " Where several configurations share a point, each trial counts once."
+    return Headline(named, everything[~chosen], series, "trial" if mixed else None, basis)
+
+
+def _winners(replicates: pd.DataFrame) -> pd.Series:
+    """Rows of the best configuration of each cell: those of `confirm` where it has any."""
+    cell = [DIMENSION, *(name for name in CELL if name in replicates.columns)]
+    ranked = {"test.elbo", "validation.elbo"} <= set(replicates.columns)
+    if replicates.empty or not ranked:
+        return pd.Series(False, index=replicates.index)
+    best = statistics.best_configurations(replicates, per=cell, count=1)
+    confirmed = set(best.loc[best["confirmed"], "config_hash"])
+    is_confirm = replicates["phase"] == "confirm"
+    fresh = replicates["config_hash"].isin(confirmed) & is_confirm
+    same = replicates["config_hash"].isin(set(best["config_hash"]) - confirmed) & ~is_confirm
+    return fresh | same
+
+
+def _name(row: dict[str, Any], varies: set[str]) -> str:
+    """`closed form, L = 4`; further settings by their own key."""
+    parts = [label(row["kl.estimator"])] if "kl.estimator" in row else []
+    if "objective.num_samples" in row and ("objective.num_samples" in varies or not parts):
+        parts.append(f"L = {row['objective.num_samples']:g}")
+    parts += [f"{key} {row[key]}" for key in row if key not in CELL and key in varies]
+    return ", ".join(parts)
+
+
+def sizes(frame: pd.DataFrame) -> str:
+    """`n = 12 trials, 36 replicates`, for captions."""
+    return f"n = {count(frame['trial'].nunique(), 'trial')}, {count(len(frame), 'replicate')}"

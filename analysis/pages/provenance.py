@@ -1,0 +1,106 @@
+"""Page 5: every estimator against its exact value, and where the sweep's numbers come from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from analysis import figures
+from analysis.document import Block, Code, Figure, Heading, Note, Page, Panel, Table
+from analysis.tables import Sweep
+from analysis.wording import count
+
+LIMIT = 4.0
+"""Standard errors within which an estimator agrees with its exact value: 6e-5 for one, so a table of dozens seldom strays."""
+
+
+def page(sweep: Sweep) -> Page:
+    """Calibration table and figure, then the record of the run as `sweep.json` holds it."""
+    return Page(
+        "provenance",
+        "Calibration and provenance",
+        "Are the estimators right where the answer is known, and how can this sweep be run again?",
+        (*_calibration(sweep), *_record(sweep)),
+    )
+
+
+def _calibration(sweep: Sweep) -> list[Block]:
+    heading = Heading("Every estimator against its exact value")
+    if sweep.calibration.empty:
+        return [heading, Note("This sweep has no calibration table (calibration.parquet), so the estimators were not checked here.")]
+    frame = sweep.calibration.assign(name=sweep.calibration["estimator"] + ", " + sweep.calibration["quantity"])
+    scored = frame[frame["z_score"].notna()]
+    caption = (
+        f"On a linear-Gaussian model every quantity has a closed form. n = {count(len(frame), 'estimate')}; "
+        f"one standard error is the estimate's own; the band is ±{LIMIT:g}."
+    )
+    blocks: list[Block] = [heading]
+    if not scored.empty:
+        panel = Panel(
+            "calibration",
+            lambda axes: figures.z_scores(axes, scored, name="name", limit=LIMIT, title="Distance from the exact value"),
+            "Standardised errors of every estimator on the linear-Gaussian model",
+            (7.4, 0.8 + 0.27 * max(4, len(scored))),
+        )
+        blocks.append(Figure((panel,), caption, _verdict(scored)))
+    blocks.append(Table("calibration", frame.drop(columns="name"), caption, rows=60))
+    return blocks
+
+
+def _verdict(scored: pd.DataFrame) -> str:
+    off = scored[scored["z_score"].abs() > LIMIT]
+    if off.empty:
+        worst = scored.loc[scored["z_score"].abs().idxmax()]
+        return (
+            f"All {count(len(scored), 'estimate')} agree with their exact values within {LIMIT:g} standard errors; "
+            f"the farthest is {worst['name']} at {worst['z_score']:+.1f}."
+        )
+    names = ", ".join(f"{row['name']} ({row['z_score']:+.1f})" for _, row in off.iterrows())
+    return f"{count(len(off), 'estimate')} of {len(scored)} lie beyond {LIMIT:g} standard errors: {names}. Do not trust them before this is understood."
+
+
+def _record(sweep: Sweep) -> list[Block]:
+    info = {key: value for key, value in sweep.info.items() if key != "spec"}
+    rows = pd.DataFrame(_leaves(info), columns=["key", "value"])
+    seeds = _seeds(sweep)
+    blocks: list[Block] = [Heading("Where the numbers come from")]
+    blocks.append(Table("provenance", rows, "What the sweep wrote down about itself (sweep.json).", rows=400))
+    if not seeds.empty:
+        blocks.append(Table("seeds", seeds, "The seed of every replicate, by the trials that used it.", rows=12))
+    blocks.append(Heading("Specification"))
+    spec = sweep.info.get("spec")
+    blocks.append(Code(_yaml(spec).rstrip()) if spec else Note("sweep.json holds no specification."))
+    return blocks
+
+
+def _seeds(sweep: Sweep) -> pd.DataFrame:
+    if sweep.replicates.empty:
+        return pd.DataFrame()
+    grouped = sweep.replicates.groupby(["replicate", "seed"], as_index=False)["trial"]
+    return grouped.agg(trials="count", first_trial="min", last_trial="max")
+
+
+def _leaves(value: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Dotted leaves of a tree, a short list in one cell."""
+    if isinstance(value, Mapping) and value:
+        return [leaf for key, child in value.items() for leaf in _leaves(child, f"{prefix}.{key}" if prefix else str(key))]
+    if isinstance(value, list):
+        plain = all(not isinstance(item, (list, Mapping)) for item in value)
+        return [(prefix, " ".join(map(str, value)) if plain else json.dumps(value))]
+    return [(prefix, "" if value is None else str(value))]
+
+
+def _yaml(value: Any, depth: int = 0) -> str:
+    """A tree as YAML. Scalars are written as JSON, which YAML reads; that keeps a YAML library out of the report."""
+    pad = "  " * depth
+    if isinstance(value, Mapping):
+        lines = []
+        for key, child in value.items():
+            nested = isinstance(child, Mapping) and len(child) > 0
+            text = f"\n{_yaml(child, depth + 1)}" if nested else f" {json.dumps(child, ensure_ascii=False)}\n"
+            lines.append(f"{pad}{key}:{text}")
+        return "".join(lines)
+    return f"{pad}{json.dumps(value, ensure_ascii=False)}\n"

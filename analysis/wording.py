@@ -1,0 +1,95 @@
+"""Numbers and names as a reader sees them: one way to write an interval, one label for each quantity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+LABELS = {
+    "closed_form": "closed form", "monte_carlo": "Monte Carlo (k1)", "monte_carlo_k3": "Monte Carlo (k3)",
+    "cross_entropy": "cross-entropy", "control_variate": "control variate",
+    "elbo_closed_form": "ELBO, closed-form KL", "elbo_monte_carlo": "ELBO, Monte Carlo KL",
+    "elbo_control_variate": "ELBO, control variate", "iwae": "IWAE", "k1": "KL, k1", "k3": "KL, k3",
+    "reconstruction": "reconstruction", "iid": "i.i.d.", "antithetic": "antithetic", "sobol": "scrambled Sobol",
+    "pathwise": "pathwise", "stl": "sticking the landing", "dreg": "doubly reparameterised",
+    "score_function": "score function", "prior_monte_carlo": "prior Monte Carlo", "importance": "importance sampling",
+    "ais": "AIS", "histogram_floor": "histogram, no z", "ppca": "exact pPCA",
+}  # fmt: skip
+
+AXES = {
+    "model.latent_dim": "latent dimension D (model.latent_dim)",
+    "objective.num_samples": "L (objective.num_samples)",
+    "num_samples": "draws per image L (num_samples)",
+    "test.elbo": "test.elbo (nats per image)",
+    "test.reconstruction": "test.reconstruction (nats per image)",
+    "test.kl": "test.kl (nats per image)",
+    "test.active_units": "test.active_units (units)",
+    "test.approximation_gap": "test.approximation_gap (nats)",
+    "test.amortisation_gap": "test.amortisation_gap (nats)",
+    "test.mutual_information": "test.mutual_information (nats)",
+    "test.aggregate_kl": "test.aggregate_kl (nats)",
+}
+
+
+def label(name: object) -> str:
+    """The words for a name from a configuration or a table; the name itself where there are none."""
+    return LABELS.get(str(name), str(name))
+
+
+def axis(column: str) -> str:
+    """An axis label: the column's own name and its unit."""
+    return AXES.get(column, f"{column} (nats per image)" if column.startswith("test.iwae") else column)
+
+
+def cell(value: Any) -> str:
+    """A table cell: at most five significant digits, no exponent where it can be read without one."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value is None or (not isinstance(value, (str, list, dict, tuple)) and pd.isna(value)):
+        return "–"
+    if isinstance(value, float):
+        return figure(value)
+    return str(value)
+
+
+def figure(value: float, digits: int = 4) -> str:
+    """`value` with so many significant digits, and never fewer than its whole part needs."""
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "−∞" if value < 0 else "–"
+    if value == 0:
+        return "0"
+    size = math.floor(math.log10(abs(value)))
+    if size < -4 or size >= 9:
+        return f"{value:.{digits - 1}g}".replace("-", "−")
+    text = f"{value:,.{max(0, digits - 1 - size)}f}" if size >= 4 else f"{value:.{max(0, digits - 1 - size)}f}"
+    if "." in text and float(text.replace(",", "")).is_integer() and float(value).is_integer():
+        text = text.rstrip("0").rstrip(".")
+    return text.replace("-", "−")
+
+
+def interval(estimate: float, low: float, high: float, unit: str = "") -> str:
+    """`−76.53 [−76.90, −76.16] nats`: all three to the precision that the interval's width supports."""
+    unit = f" {unit}" if unit else ""
+    if not math.isfinite(estimate):
+        return "–"
+    if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
+        return f"{figure(estimate)}{unit} (no interval)"
+    decimals = min(6, max(0, 1 - math.floor(math.log10(high - low))))
+    low, estimate, high = (f"{value:.{decimals}f}".replace("-", "−") for value in (low, estimate, high))
+    return f"{estimate} [{low}, {high}]{unit}"
+
+
+def count(number: int, singular: str, plural: str | None = None) -> str:
+    """`1 trial`, `3 trials`."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def listed(words: Sequence[object], *, most: int = 6) -> str:
+    """`a, b and c`; a long list is cut with the number left out."""
+    words = [str(word) for word in words]
+    if len(words) > most:
+        return f"{', '.join(words[:most])} and {len(words) - most} more"
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
