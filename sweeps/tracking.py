@@ -10,9 +10,9 @@ from typing import Any
 from ray.tune import Callback
 
 from sweeps.recorder import TrialRuns
-from sweeps.trial_run import TrackingSettings
+from sweeps.trial_run import TrackingSettings, metrics_of
 
-__all__ = ["TrackingSettings", "TrialRuns", "WandbCallback", "metrics_of"]
+__all__ = ["TrackingSettings", "TrialRuns", "WandbCallback"]
 
 log = logging.getLogger(__name__)
 
@@ -65,12 +65,3 @@ class WandbCallback(Callback):
     def _finish(self, trial: Any, status: str) -> None:
         if self.runs:
             self.runs.finish(trial.config["number"], self._folder(trial), status)
-
-
-def metrics_of(result: Mapping[str, Any]) -> dict[str, float]:
-    """The trial's own metrics in a report: Tune adds names without a dot."""
-    return {
-        name: float(value)
-        for name, value in result.items()
-        if ("." in name or name == "seconds") and isinstance(value, (int, float)) and not isinstance(value, bool)
-    }

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.config import override
+from pipeline.trial import report_metrics
 from sweeps import offline
 
 if TYPE_CHECKING:
@@ -63,25 +65,22 @@ class Trial:
 
 
 def epoch_metrics(rows: Iterable[Mapping[str, Any]]) -> dict[int, dict[str, float]]:
-    """Rows of `history.jsonl` -> epoch -> mean over replicates, its standard error, and each replicate's value."""
-    values: dict[int, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+    """Rows of `history.jsonl` -> epoch -> what the trial reported there."""
+    by_epoch: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        for name, value in row.items():
-            if ("." in name or name == "seconds") and isinstance(value, (int, float)):
-                values[row["epoch"]][name][row["replicate"]] = float(value)
-    return {epoch: _over_replicates(metrics) for epoch, metrics in sorted(values.items())}
+        by_epoch[row["epoch"]].append(dict(row))
+    return {epoch: metrics_of(report_metrics(by_epoch[epoch])) for epoch in sorted(by_epoch)}
 
 
-def _over_replicates(metrics: Mapping[str, Mapping[int, float]]) -> dict[str, float]:
-    combined = {}
-    for name, by_replicate in metrics.items():
-        numbers = list(by_replicate.values())
-        combined[name] = mean = math.fsum(numbers) / len(numbers)
-        if len(numbers) > 1:
-            squares = math.fsum((number - mean) ** 2 for number in numbers)
-            combined[f"{name}.standard_error"] = math.sqrt(squares / (len(numbers) - 1) / len(numbers))
-        combined |= {f"{name}.replicate_{replicate}": value for replicate, value in by_replicate.items()}
-    return combined
+def metrics_of(report: Mapping[str, Any]) -> dict[str, float]:
+    """The trial's own metrics in a report, which may hold what Tune adds: names without a dot."""
+    return {
+        name: float(value)
+        for name, value in report.items()
+        if (name == "seconds" or ("." in name and not name.startswith("step.")))
+        and isinstance(value, (int, float))
+        and not isinstance(value, bool)
+    }
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -132,7 +131,8 @@ class TrialRun:
             name=f"{self.trial.number:04d}",
             group=self.sweep_id,
             job_type=self.trial.phase,
-            config={**self.trial.config, "trial": self.trial.number},
+            # Nested: W&B itself joins the keys with dots, and its panels find no key that holds a dot.
+            config={**override({}, self.trial.config), "trial": self.trial.number},
         )
         run.define_metric("epoch", hidden=True)
         for name, summary in SUMMARIES.items():
@@ -180,7 +180,7 @@ class TrialRun:
     def _add_artifacts(self, folder: Path) -> None:
         import wandb
 
-        pattern = {"off": None, "best": "best*", "all": "*"}[self.settings.artifacts]
+        pattern = {"off": None, "best": "replicate_*.pt", "all": "*"}[self.settings.artifacts]
         files = sorted(path for path in (folder / "checkpoints").glob(pattern) if path.is_file()) if pattern else []
         if files:
             assert self._run is not None
