@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pipeline.distributions import has_closed_form_kl
+from pipeline.distributions import has_closed_form_entropy, has_closed_form_kl
 
 Width = Annotated[int, Field(ge=1, le=65536)]
 
@@ -261,8 +261,32 @@ def _inconsistencies(config: TrialConfig) -> list[str]:
         problems.append(f"objective.num_samples must be a power of two with objective.sampling 'sobol', got {draws} draws")
     if objective.sampling == "antithetic" and draws % 2:
         problems.append(f"objective.num_samples must be even with objective.sampling 'antithetic', got {draws} draws")
+    if config.kl.estimator == "cross_entropy" and objective.name == "elbo" and not has_closed_form_entropy(posterior):
+        problems.append(
+            "kl.estimator 'cross_entropy' needs a closed-form entropy, and there is none for "
+            f"model.posterior {posterior!r}; use 'monte_carlo'"
+        )
+    if config.kl.estimator == "control_variate" and objective.name == "elbo" and draws < 2:
+        problems.append(
+            "kl.estimator 'control_variate' needs at least 2 draws to fit its coefficient, "
+            f"got objective.num_samples {draws}"
+        )
     if estimator == "dreg" and objective.name != "iwae":
         problems.append(f"gradient.estimator 'dreg' needs objective 'iwae', got {objective.name!r}")
+    if estimator == "stl" and objective.name != "elbo":
+        problems.append(
+            f"gradient.estimator 'stl' needs objective 'elbo' (it is biased elsewhere; use 'dreg'), got {objective.name!r}"
+        )
+    if estimator == "stl" and objective.name == "elbo" and config.kl.estimator not in ("monte_carlo", "control_variate"):
+        problems.append(
+            "gradient.estimator 'stl' leaves out the score of a sampled log q(z|x): it needs kl.estimator 'monte_carlo' "
+            f"or 'control_variate', got {config.kl.estimator!r}"
+        )
+    if estimator in ("dreg", "score_function") and objective.sampling != "iid":
+        problems.append(
+            f"gradient.estimator {estimator!r} is biased unless the draws are independent: it needs "
+            f"objective.sampling 'iid', got {objective.sampling!r}"
+        )
     if estimator == "score_function" and draws < 2:
         problems.append(
             "gradient.estimator 'score_function' needs at least 2 draws for its leave-one-out baseline, "

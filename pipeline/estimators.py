@@ -31,22 +31,22 @@ def k3(log_qz_x: Float[Tensor, "*shape"], log_pz: Float[Tensor, "*shape"]) -> Fl
 
 
 def cross_entropy_kl(
-    entropy: Float[Tensor, "*batch"], log_pz: Float[Tensor, "sample *batch"]
-) -> Float[Tensor, "sample *batch"]:
+    entropy: Float[Tensor, "*batch"], log_pz: Float[Tensor, "sample ..."]
+) -> Float[Tensor, "sample ..."]:
     """-H(q) - log p(z), the entropy in closed form: for a Gaussian q against N(0, I) better than k1 in a dimension
     whose posterior variance is below 1/2, worse above."""
     return -entropy - log_pz
 
 
 def control_variate_kl(
-    k1_draws: Float[Tensor, "sample *batch"], closed_form: Float[Tensor, "*batch"], coefficient: Float[Tensor, "*any"]
-) -> Float[Tensor, "sample *batch"]:
+    k1_draws: Float[Tensor, "sample ..."], closed_form: Float[Tensor, "*batch"], coefficient: Float[Tensor, "*any"]
+) -> Float[Tensor, "sample ..."]:
     """c k1 + (1 - c) KL: unbiased for any c fixed before the draws; c = 0 is the closed form, c = 1 is k1."""
     return closed_form + coefficient * (k1_draws - closed_form)
 
 
 def control_variate_coefficient(
-    log_px_z: Float[Tensor, "sample *batch"], k1_draws: Float[Tensor, "sample *batch"]
+    log_px_z: Float[Tensor, "sample ..."], k1_draws: Float[Tensor, "sample ..."]
 ) -> Float[Tensor, "*batch"]:
     """The c for which log p(x|z) - [c k1 + (1 - c) KL] varies least: Cov(log p(x|z), k1) / Var(k1), over the draws.
 
@@ -58,9 +58,7 @@ def control_variate_coefficient(
     return torch.where(variance > 0, covariance / variance, 0.0)
 
 
-def covariance_over_draws(
-    a: Float[Tensor, "sample *batch"], b: Float[Tensor, "sample *batch"]
-) -> Float[Tensor, "*batch"]:
+def covariance_over_draws(a: Float[Tensor, "sample ..."], b: Float[Tensor, "sample ..."]) -> Float[Tensor, "*batch"]:
     """Unbiased covariance along the first axis.
 
     Raises:
@@ -109,9 +107,7 @@ def log_mean_exp(log_weights: Float[Tensor, "*shape"], dim: int = 0) -> Float[Te
     return torch.logsumexp(log_weights, dim) - math.log(log_weights.shape[dim])
 
 
-def iwae_bound(
-    log_weights: Float[Tensor, "sample *batch"], num_importance_samples: int
-) -> Float[Tensor, "outer *batch"]:
+def iwae_bound(log_weights: Float[Tensor, "sample ..."], num_importance_samples: int) -> Float[Tensor, "outer ..."]:
     """Draws of the importance-weighted bound (Burda et al. 2016, equation 8) from sample = outer x K weights.
 
     Raises:
@@ -121,8 +117,8 @@ def iwae_bound(
 
 
 def importance_groups(
-    log_weights: Float[Tensor, "sample *batch"], num_importance_samples: int
-) -> Float[Tensor, "outer inner *batch"]:
+    log_weights: Float[Tensor, "sample ..."], num_importance_samples: int
+) -> Float[Tensor, "outer inner ..."]:
     """K consecutive draws make one group."""
     if num_importance_samples < 1:
         raise ValueError(f"num_importance_samples must be at least 1, got {num_importance_samples}")
@@ -163,7 +159,7 @@ def effective_sample_size(log_weights: Float[Tensor, "*shape"], dim: int = 0) ->
     return torch.exp(2 * torch.logsumexp(log_weights, dim) - torch.logsumexp(2 * log_weights, dim))
 
 
-def pareto_k(log_weights: Float[Tensor, "sample *batch"]) -> Float[Tensor, "*batch"]:
+def pareto_k(log_weights: Float[Tensor, "sample ..."]) -> Float[Tensor, "*batch"]:
     """Shape of the generalised Pareto tail of the weights (Vehtari et al. 2024), by arviz-stats.
 
     Above 0.5 the weights have no finite variance, above 0.7 the estimate is not to be trusted. NaN where the tail is

@@ -1,6 +1,6 @@
 """Encoders (image -> features) and decoders (z -> parameters of every pixel): mlp, cnn, linear.
 
-An encoder maps grey values [..., height, width] to [..., feature]; a decoder maps [..., dim] to [..., pixel, parameter].
+An encoder maps grey values [..., height, width] to [..., feature]; a decoder [..., dim] to [..., pixel, parameter].
 Torch's own initialisation draws the weights from the global generator: `vae.build_vae` builds them inside a fork of it.
 """
 
