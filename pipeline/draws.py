@@ -17,6 +17,9 @@ from pipeline import sampling
 from pipeline.distributions import reparameterise
 from pipeline.vae import MAX_DECODES, VAE
 
+Progress = Callable[[str, float], None]
+"""Told the name of a part of the work, and its finished fraction."""
+
 
 class DrawTerms(NamedTuple):
     """Log-densities of each draw, and closed forms of each image (None: there is none); float64, in nats."""

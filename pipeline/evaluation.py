@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pipeline import annealing, estimators, ladder, latent_space, local_posterior, prior_study, sampling
 from pipeline.config import EvaluationConfig
-from pipeline.draws import draw_terms
+from pipeline.draws import Progress, draw_terms
 from pipeline.vae import MAX_DECODES, VAE
 
 Progress = Callable[[str, float], None]

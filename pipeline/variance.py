@@ -33,11 +33,9 @@ from pipeline.block_moments import (
 )
 from pipeline.config import ConfigError, VarianceConfig
 from pipeline.costs import Cost, draw_costs
-from pipeline.draws import DrawTerms, draw_terms
+from pipeline.draws import DrawTerms, Progress, draw_terms
 from pipeline.predicted_variance import predicted_variance
 from pipeline.vae import VAE
-
-Progress = Callable[[str, float], None]
 
 QUANTITIES = (
     "k1",
