@@ -137,10 +137,10 @@ def expected_standard_error(
 
 def _cheapest(group: pd.DataFrame, target: float, split: int | None) -> tuple[Design | None, str]:
     """The cheapest design among every measured L (axis 0) and number of replicates (axis 1), or why there is none."""
-    a, b, training = (float(group[c].iloc[0]) for c in ("between_replicates", "between_images", "training"))
+    a, training = (float(group[c].iloc[0]) for c in ("between_replicates", "training"))
     if np.isnan(a):
         return None, "one replicate per trial: the variance between replicates is not known"
-    c, seconds = group["monte_carlo"].to_numpy(float)[:, None], group["seconds"].to_numpy(float)[:, None]
+    b, c, seconds = (group[name].to_numpy(float)[:, None] for name in ("between_images", "monte_carlo", "seconds"))
     replicates = _replicate_numbers(a / target**2)[None, :]
     room = target**2 - a / replicates + (0.0 if split is None else b / split)
     images = np.maximum(np.ceil((b + c / replicates) / room * (1.0 - 1e-12)), 1.0)
@@ -153,7 +153,9 @@ def _cheapest(group: pd.DataFrame, target: float, split: int | None) -> tuple[De
         ).any() else "too noisy even on every image of the split"
     row, column = np.unravel_index(int(total.argmin()), total.shape)
     chosen_images, chosen = float(images[row, column]), float(replicates[0, column])
-    error = expected_standard_error(a, b, c[row, 0], replicates=chosen, images=chosen_images, split_images=split)
+    error = expected_standard_error(
+        a, b[row, 0], c[row, 0], replicates=chosen, images=chosen_images, split_images=split
+    )
     length = float(group["num_samples"].iloc[int(row)])
     return Design(length, chosen_images, chosen, float(error), chosen * training, float(spent[row, column])), ""
 
