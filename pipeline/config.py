@@ -275,12 +275,13 @@ def _inconsistencies(config: TrialConfig) -> list[str]:
         problems.append(f"gradient.estimator 'dreg' needs objective 'iwae', got {objective.name!r}")
     if estimator == "stl" and objective.name != "elbo":
         problems.append(
-            f"gradient.estimator 'stl' needs objective 'elbo' (it is biased elsewhere; use 'dreg'), got {objective.name!r}"
+            "gradient.estimator 'stl' needs objective 'elbo' (elsewhere it is biased; use 'dreg'), "
+            f"got {objective.name!r}"
         )
-    if estimator == "stl" and objective.name == "elbo" and config.kl.estimator not in ("monte_carlo", "control_variate"):
+    elif estimator == "stl" and config.kl.estimator not in ("monte_carlo", "control_variate"):
         problems.append(
-            "gradient.estimator 'stl' leaves out the score of a sampled log q(z|x): it needs kl.estimator 'monte_carlo' "
-            f"or 'control_variate', got {config.kl.estimator!r}"
+            "gradient.estimator 'stl' leaves out the score of a sampled log q(z|x), so it needs kl.estimator "
+            f"'monte_carlo' or 'control_variate', got {config.kl.estimator!r}"
         )
     if estimator in ("dreg", "score_function") and objective.sampling != "iid":
         problems.append(

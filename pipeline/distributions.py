@@ -1,4 +1,4 @@
-"""Posteriors q(z|x), priors p(z) and likelihoods p(x|z), on torch.distributions and zuko; and which KLs are closed.
+"""Posteriors q(z|x) and priors p(z), on torch.distributions and zuko; and which KLs are known in closed form.
 
 Heads and priors are modules that return distributions, of event shape [dim]; batch shape [batch] and [] respectively.
 """
@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import torch
 import zuko
-from jaxtyping import Float, Integer, Shaped
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import (
     Categorical,
@@ -24,7 +24,6 @@ from torch.distributions import (
     kl_divergence,
     register_kl,
 )
-from torch.nn import functional
 from zuko.distributions import NormalizingFlow
 from zuko.transforms import IdentityTransform
 
@@ -103,7 +102,8 @@ class _Flow(NormalizingFlow):
 
     def log_prob(self, x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*any"]:
         batch = torch.broadcast_shapes(x.shape[:-1], self.batch_shape)
-        return super().log_prob(x.expand(*batch, -1))
+        log_prob: Tensor = super().log_prob(x.expand(*batch, -1))
+        return log_prob
 
 
 def _flow(features: int, context: int, transforms: int, hidden: Sequence[int], coupling: bool) -> zuko.flows.Flow:
@@ -118,16 +118,21 @@ def reparameterise(q: Distribution, noise: Float[Tensor, "*sample dim"]) -> Floa
         TypeError: a distribution with no such map.
     """
     if isinstance(q, Independent) and isinstance(q.base_dist, Normal):
-        return q.base_dist.loc + q.base_dist.scale * noise
+        return _shift(q.base_dist, noise)
     if isinstance(q, Independent) and isinstance(q.base_dist, Laplace):
         # P(|e| > t) = 2 Phi(-t) and P(|Laplace| > y) = exp(-y): log_ndtr keeps the tail that 1 - Phi(t) would lose.
         distance = -(torch.special.log_ndtr(-noise.abs()) + math.log(2))
-        return q.base_dist.loc + q.base_dist.scale * noise.sign() * distance
+        return _shift(q.base_dist, noise.sign() * distance)
     if isinstance(q, MultivariateNormal):
         return q.loc + (q.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
     if isinstance(q, NormalizingFlow):
-        return q.transform.inv(noise)
+        z: Tensor = q.transform.inv(noise)
+        return z
     raise TypeError(f"no reparameterisation for {type(q).__name__}")
+
+
+def _shift(base: Normal | Laplace, standard: Float[Tensor, "*sample dim"]) -> Float[Tensor, "*sample dim"]:
+    return base.loc + base.scale * standard
 
 
 def path_log_prob(q: Distribution, z: Float[Tensor, "*sample dim"]) -> Float[Tensor, "*any"]:
@@ -157,15 +162,16 @@ def sample(p: Distribution, num_samples: int, generator: torch.Generator) -> Flo
 
 def _parameter(d: Distribution) -> Tensor:
     """A tensor of the distribution's dtype and device."""
-    inner = d
-    while not isinstance(inner, Normal | Laplace | MultivariateNormal):
-        if isinstance(inner, NormalizingFlow):
-            inner = inner.base
-        elif isinstance(inner, MixtureSameFamily):
-            inner = inner.component_distribution
-        else:
-            inner = inner.base_dist
-    return inner.loc
+    match d:
+        case NormalizingFlow():
+            return _parameter(d.base)
+        case MixtureSameFamily():
+            return _parameter(d.component_distribution)
+        case Independent():
+            return _parameter(d.base_dist)
+        case Normal() | Laplace() | MultivariateNormal():
+            return d.loc
+    raise TypeError(f"no location in {type(d).__name__}")
 
 
 def log_aggregate_posterior(
@@ -185,6 +191,7 @@ class FixedPrior(nn.Module):
     """N(0, I) or prod_d Laplace(0, 1)."""
 
     loc: Tensor
+    scale: Tensor
 
     def __init__(self, latent_dim: int, family: type[Normal] | type[Laplace]) -> None:
         super().__init__()
@@ -231,144 +238,20 @@ class FlowPrior(nn.Module):
         self.flow = _flow(latent_dim, 0, transforms, hidden, coupling=True)
 
     def forward(self, posterior: Posterior) -> Distribution:
-        return self.flow()
-
-
-# --- likelihoods: the decoder's output -> p(x|z) --------------------------------------------------------------------
-# The classes of a pixel are the LAST axis of the decoder's output: the cross-entropy then runs along contiguous memory,
-# twice as fast as with the classes before the pixels.
-
-
-class Pixels:
-    """p(x|z): independent pixels. `parameters` has shape [..., pixel, parameter]."""
-
-    def __init__(self, parameters: Float[Tensor, "*batch pixel parameter"], image_shape: tuple[int, int]) -> None:
-        self.parameters, self.image_shape = parameters, image_shape
-
-    def log_prob(self, x: Shaped[Tensor, "*batch height width"]) -> Float[Tensor, "*any"]:
-        """log p(x|z) in nats per image; the leading axes of x broadcast against those of the parameters."""
-        return self._log_prob(x.flatten(-2)).sum(-1)
-
-    @property
-    def mean(self) -> Float[Tensor, "*batch height width"]:
-        """E[x|z] in grey values: 0 is black, 1 is white."""
-        return self._mean().unflatten(-1, self.image_shape)
-
-    def sample(self, generator: torch.Generator) -> Shaped[Tensor, "*batch height width"]:
-        """A draw of each pixel: uint8 levels, or grey values from a Gaussian likelihood."""
-        return self._sample(generator).unflatten(-1, self.image_shape)
-
-    def _log_prob(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
-
-    def _mean(self) -> Tensor:
-        raise NotImplementedError
-
-    def _sample(self, generator: torch.Generator) -> Tensor:
-        raise NotImplementedError
-
-
-class CategoricalPixels(Pixels):
-    """`parameters` are logits of the grey levels; x holds levels."""
-
-    def _log_prob(self, x: Integer[Tensor, "*batch pixel"]) -> Tensor:
-        log_probs = self.parameters.log_softmax(-1)
-        shape = torch.broadcast_shapes(x.shape, log_probs.shape[:-1])
-        index = x.long().expand(shape).unsqueeze(-1)
-        return log_probs.expand(*shape, -1).gather(-1, index).squeeze(-1)
-
-    def _mean(self) -> Tensor:
-        levels = self.parameters.shape[-1]
-        return self.parameters.softmax(-1) @ torch.linspace(0, 1, levels).to(self.parameters)
-
-    def _sample(self, generator: torch.Generator) -> Tensor:
-        probs = self.parameters.softmax(-1)
-        draws = torch.multinomial(probs.flatten(0, -2), 1, generator=generator)
-        return draws.view(probs.shape[:-1]).to(torch.uint8)
-
-
-class BernoulliPixels(Pixels):
-    """`parameters` are logits of white; x holds 0 and 1."""
-
-    def _log_prob(self, x: Shaped[Tensor, "*batch pixel"]) -> Tensor:
-        logits = self.parameters.squeeze(-1)
-        logits, target = torch.broadcast_tensors(logits, x.to(logits.dtype))
-        return -functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-
-    def _mean(self) -> Tensor:
-        return self.parameters.squeeze(-1).sigmoid()
-
-    def _sample(self, generator: torch.Generator) -> Tensor:
-        return torch.bernoulli(self._mean(), generator=generator).to(torch.uint8)
-
-
-class GaussianPixels(Pixels):
-    """`parameters` are means of grey values, `scale` is the standard deviation of every pixel; x holds grey values."""
-
-    def __init__(self, parameters: Tensor, image_shape: tuple[int, int], scale: Float[Tensor, ""]) -> None:
-        super().__init__(parameters, image_shape)
-        self.scale = scale
-
-    def _log_prob(self, x: Float[Tensor, "*batch pixel"]) -> Tensor:
-        return Normal(self._mean(), self.scale, validate_args=False).log_prob(x)
-
-    def _mean(self) -> Tensor:
-        return self.parameters.squeeze(-1)
-
-    def _sample(self, generator: torch.Generator) -> Tensor:
-        loc = self._mean()
-        return loc + self.scale * torch.randn(loc.shape, generator=generator, dtype=loc.dtype, device=loc.device)
-
-
-class CategoricalLikelihood(nn.Module):
-    def __init__(self, image_shape: tuple[int, int], levels: int) -> None:
-        super().__init__()
-        self.image_shape, self.num_parameters = image_shape, levels
-
-    def forward(self, parameters: Float[Tensor, "*batch pixel parameter"]) -> Pixels:
-        return CategoricalPixels(parameters, self.image_shape)
-
-
-class BernoulliLikelihood(nn.Module):
-    def __init__(self, image_shape: tuple[int, int]) -> None:
-        super().__init__()
-        self.image_shape, self.num_parameters = image_shape, 1
-
-    def forward(self, parameters: Float[Tensor, "*batch pixel parameter"]) -> Pixels:
-        return BernoulliPixels(parameters, self.image_shape)
-
-
-class GaussianLikelihood(nn.Module):
-    """One standard deviation for all pixels, in grey values; fixed, or learnt from the given start."""
-
-    log_scale: Tensor
-
-    def __init__(self, image_shape: tuple[int, int], scale: float, learn_scale: bool) -> None:
-        super().__init__()
-        self.image_shape, self.num_parameters = image_shape, 1
-        log_scale = torch.tensor(math.log(scale), dtype=torch.float64).to(torch.get_default_dtype())
-        if learn_scale:
-            self.log_scale = nn.Parameter(log_scale)
-        else:
-            self.register_buffer("log_scale", log_scale)
-
-    @property
-    def scale(self) -> Float[Tensor, ""]:
-        return self.log_scale.exp()
-
-    def forward(self, parameters: Float[Tensor, "*batch pixel parameter"]) -> Pixels:
-        return GaussianPixels(parameters, self.image_shape, self.scale)
+        flow: Distribution = self.flow()
+        return flow
 
 
 # --- what is known in closed form -----------------------------------------------------------------------------------
 
 
 @register_kl(MultivariateNormal, Independent)
-def _kl_full_gaussian_separable(q: MultivariateNormal, p: Independent) -> Tensor:
+def _kl_full_gaussian_separable(q: MultivariateNormal, p: Independent[Distribution]) -> Tensor:
     """The cross-entropy with a prior of independent dimensions needs only the marginals of q."""
     marginal = Normal(q.loc, q.variance.sqrt(), validate_args=False)
     cross_entropy = kl_divergence(marginal, p.base_dist) + marginal.entropy()
-    return cross_entropy.sum(-1) - q.entropy()
+    kl: Tensor = cross_entropy.sum(-1) - q.entropy()
+    return kl
 
 
 def _normal() -> Distribution:
@@ -380,7 +263,8 @@ def _mixture() -> Distribution:
 
 
 def _flow_over_normal() -> Distribution:
-    return NormalizingFlow(IdentityTransform(), _normal())
+    flow: Distribution = NormalizingFlow(IdentityTransform(), _normal())
+    return flow
 
 
 # One small instance of each kind, to ask torch what it knows about it.

@@ -127,7 +127,8 @@ def importance_groups(
             f"the number of draws must be a multiple of num_importance_samples {num_importance_samples}, "
             f"got {len(log_weights)}"
         )
-    return log_weights.unflatten(0, (-1, num_importance_samples))
+    groups: Tensor = log_weights.unflatten(0, (-1, num_importance_samples))
+    return groups
 
 
 def leave_one_out_bound(log_weights: Float[Tensor, "*shape"], dim: int = 0) -> Float[Tensor, "*shape"]:
@@ -165,7 +166,7 @@ def pareto_k(log_weights: Float[Tensor, "sample ..."]) -> Float[Tensor, "*batch"
     Above 0.5 the weights have no finite variance, above 0.7 the estimate is not to be trusted. NaN where the tail is
     too short to fit (fewer than about 25 draws) or constant.
     """
-    from arviz_stats.base import array_stats  # slow to import, and only evaluations need it
+    from arviz_stats.base.array import array_stats  # slow to import, and only evaluations need it
 
     # PSIS is written for leave-one-out: it expects the log-likelihood, whose negative is the log weight.
     negative = -log_weights.detach().double().cpu().movedim(0, -1).numpy()

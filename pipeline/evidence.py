@@ -224,7 +224,6 @@ def posterior_draws(vae: VAE, x: Tensor, generator: torch.Generator) -> Draw:
 
 def prior_draws(vae: VAE, x: Tensor, generator: torch.Generator) -> Draw:
     """log p(x|z), z ~ p(z), for `prior_monte_carlo`. Images share the draws: one decoding serves them all."""
-    x = vae.grey(x) if isinstance(vae.likelihood, distributions.GaussianLikelihood) else x
 
     @torch.no_grad()
     def draw(num: int) -> Tensor:

@@ -89,7 +89,7 @@ class CNNEncoder(nn.Module):
         batch = x.shape[:-2]
         maps = self.convolutions(x.reshape(-1, 1, *x.shape[-2:]))
         features: Tensor = self.features(maps.flatten(1))
-        return features.unflatten(0, batch)
+        return features.reshape(*batch, -1)
 
 
 class CNNDecoder(nn.Module):

@@ -132,7 +132,7 @@ class Elbo:
 
 @dataclass(frozen=True)
 class Iwae:
-    """E log mean_k p(x, z_k) / q(z_k|x) with K = `num_importance_samples` (Burda et al. 2016), averaged over L groups."""
+    """E log mean_k p(x, z_k) / q(z_k|x), K = `num_importance_samples` (Burda et al. 2016), the mean over L groups."""
 
     num_samples: int
     num_importance_samples: int

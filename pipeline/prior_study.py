@@ -15,13 +15,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.distributions import GaussianLikelihood, sample
+from pipeline.evidence import prior_draws
 from pipeline.vae import VAE
 
 PIECE = 1000
 """Draws decoded at once; a power of ten, so that pieces cut blocks nowhere."""
-MAX_PIXELS = 2**24
-"""Pixels, of all images under all draws of a piece, whose log-probabilities are held at once."""
 
 
 @dataclass
@@ -84,13 +82,9 @@ def prior_estimates(
 ) -> list[Estimate]:
     """Prior Monte Carlo of log p(x) with 1, 10, 100, ... <= `num_draws` draws, all from the same draws."""
     means = [LogMeans(10**power) for power in range(len(str(num_draws)))]
-    prior = vae.prior()
-    x = vae.grey(x) if isinstance(vae.likelihood, GaussianLikelihood) else x
-    parts = x.split(max(1, MAX_PIXELS // (PIECE * vae.num_pixels)))
+    draw = prior_draws(vae, x, generator)
     for start in range(0, num_draws, PIECE):
-        z = sample(prior, min(PIECE, num_draws - start), generator)
-        pixels = vae.decode(z.unsqueeze(1))
-        log_px_z = torch.cat([pixels.log_prob(part) for part in parts], dim=1).double()
+        log_px_z = draw(min(PIECE, num_draws - start)).double()
         for mean in means:
             mean.add(log_px_z)
         if report is not None:

@@ -50,8 +50,8 @@ def draw(
         half = torch.randn(num_samples // 2, batch, dim, generator=generator, dtype=dtype, device=device)
         return torch.stack((half, -half), dim=1).flatten(0, 1)
     if scheme == "sobol":
-        uniform = _scrambled_sobol(num_samples, batch, dim, generator, device)
-        return torch.special.ndtri(uniform).to(dtype)
+        normal: Tensor = torch.special.ndtri(_scrambled_sobol(num_samples, batch, dim, generator, device))
+        return normal.to(dtype)
     raise ValueError(f"sampling must be one of 'iid', 'antithetic', 'sobol', got {scheme!r}")
 
 

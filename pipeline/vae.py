@@ -12,7 +12,7 @@ from torch.distributions import Distribution, Laplace, Normal
 
 from pipeline import config as cfg
 from pipeline import distributions as dist
-from pipeline import networks
+from pipeline import likelihoods, networks
 
 MAX_DECODES = 4096
 """Images decoded at once where no gradient is kept: 28 x 28 pixels of 16 levels are then about 0.2 GB of logits."""
@@ -82,9 +82,9 @@ class VAE(nn.Module):
         prior: Distribution = self.prior_module(self.posterior)
         return prior
 
-    def decode(self, z: Float[Tensor, "*batch dim"]) -> dist.Pixels:
+    def decode(self, z: Float[Tensor, "*batch dim"]) -> likelihoods.Pixels:
         """p(x|z)."""
-        pixels: dist.Pixels = self.likelihood(self.decoder(z))
+        pixels: likelihoods.Pixels = self.likelihood(self.decoder(z))
         return pixels
 
     def log_px_z(
@@ -95,8 +95,6 @@ class VAE(nn.Module):
         max_decodes: int = MAX_DECODES,
     ) -> Float[Tensor, "sample batch"]:
         """log p(x|z) in nats per image, from one decoder call; without gradients in blocks of at most `max_decodes`."""
-        if isinstance(self.likelihood, dist.GaussianLikelihood):
-            x = self.grey(x)
         if torch.is_grad_enabled() or z.shape[0] * z.shape[1] <= max_decodes:
             return self.decode(z).log_prob(x)
         columns = []
@@ -199,8 +197,8 @@ def _likelihood(
 ) -> nn.Module:
     match config:
         case cfg.CategoricalLikelihood():
-            return dist.CategoricalLikelihood(image_shape, levels)
+            return likelihoods.CategoricalLikelihood(image_shape, levels)
         case cfg.BernoulliLikelihood():
-            return dist.BernoulliLikelihood(image_shape)
+            return likelihoods.BernoulliLikelihood(image_shape)
         case cfg.GaussianLikelihood():
-            return dist.GaussianLikelihood(image_shape, config.scale, config.learn_scale)
+            return likelihoods.GaussianLikelihood(image_shape, levels, config.scale, config.learn_scale)
