@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -78,14 +78,12 @@ def _cost(vae: VAE, x: Tensor, scheme: sampling.Scheme, count: int, generator: t
         )
         z = reparameterise(q, noise)
         fastest["draw"] = min(fastest["draw"], _now(cuda) - start)
-        parts: dict[str, Callable[[], Tensor]] = {
-            "log_px_z": lambda z=z: vae.log_px_z(x, z),
-            "log_pz": lambda z=z, prior=prior: prior.log_prob(z),
-            "log_qz_x": lambda z=z, q=q: q.log_prob(z),
-        }
-        for name, part in parts.items():
+        for name in ("log_px_z", "log_pz", "log_qz_x"):
             start = _now(cuda)
-            part()
+            if name == "log_px_z":
+                vae.log_px_z(x, z)
+            else:
+                (prior if name == "log_pz" else q).log_prob(z)
             fastest[name] = min(fastest[name], _now(cuda) - start)
     peak = torch.cuda.max_memory_allocated(vae.device) / 2**20 if cuda else None
     return Cost({name: seconds / len(x) for name, seconds in fastest.items()}, peak)

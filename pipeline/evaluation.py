@@ -6,7 +6,6 @@ draws, each decoded once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +18,6 @@ from pipeline.config import EvaluationConfig
 from pipeline.draws import Progress, draw_terms
 from pipeline.vae import MAX_DECODES, VAE
 
-Progress = Callable[[str, float], None]
 Rungs = dict[str, Float[Tensor, " image"]]
 
 MAX_TERMS = 2**20

@@ -41,7 +41,8 @@ def optimise(vae: VAE, x: Tensor, steps: int, generator: torch.Generator) -> Dis
             (features.grad,) = torch.autograd.grad(-_elbo(vae, x, features, noise).sum(), features)
             optimizer.step()
             schedule.step()
-    return vae.posterior_head(features.detach())
+    best: Distribution = vae.posterior_head(features.detach())
+    return best
 
 
 def _features(vae: VAE, x: Tensor) -> Float[Tensor, "image feature"]:
