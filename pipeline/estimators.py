@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -163,16 +164,26 @@ def effective_sample_size(log_weights: Float[Tensor, "*shape"], dim: int = 0) ->
 def pareto_k(log_weights: Float[Tensor, "sample ..."]) -> Float[Tensor, "*batch"]:
     """Shape of the generalised Pareto tail of the weights (Vehtari et al. 2024), by arviz-stats.
 
-    Above 0.5 the weights have no finite variance, above 0.7 the estimate is not to be trusted. NaN where the tail is
-    too short to fit (fewer than about 25 draws) or constant.
+    Above 0.5 the weights have no finite variance, above 0.7 the estimate is not to be trusted. NaN where there is no
+    tail to fit: fewer than 25 draws, or equal weights.
     """
+    columns = log_weights.detach().double().cpu().reshape(len(log_weights), -1).T
+    shapes = torch.tensor([_tail_shape(column) for column in columns], dtype=torch.float64)
+    return shapes.reshape(log_weights.shape[1:])
+
+
+def _tail_shape(log_weights: Float[Tensor, " sample"]) -> float:
     from arviz_stats.base.array import array_stats  # slow to import, and only evaluations need it
 
-    # PSIS is written for leave-one-out: it expects the log-likelihood, whose negative is the log weight.
-    negative = -log_weights.detach().double().cpu().movedim(0, -1).numpy()
-    _, shape = array_stats.psislw(negative, axis=-1)
-    k = torch.as_tensor(shape, dtype=torch.float64, device="cpu")
-    return torch.where(k.isfinite(), k, math.nan).reshape(log_weights.shape[1:])
+    if len(log_weights) < 25:
+        return math.nan
+    with np.errstate(all="ignore"):  # a tail of weights that underflow; the fit's own answer is what counts
+        try:
+            # PSIS is written for leave-one-out: it expects the log-likelihood, whose negative is the log weight.
+            _, shape = array_stats.psislw(-log_weights.numpy())
+        except ValueError:  # "All tail values are the same"
+            return math.nan
+    return float(shape)
 
 
 # --- the latent space -----------------------------------------------------------------------------------------------
