@@ -108,8 +108,7 @@ def prior_percentiles(vae: VAE, levels: Float[Tensor, " level"], *, seed: int) -
 
 
 def _posterior_draw(vae: VAE, x: UInt8[Tensor, "batch height width"], generator: torch.Generator) -> Tensor:
-    parameter = next(vae.parameters())
-    noise = draw("iid", 1, len(x), vae.latent_dim, generator=generator, dtype=parameter.dtype, device=parameter.device)
+    noise = draw("iid", 1, len(x), vae.latent_dim, generator=generator, dtype=vae.dtype, device=vae.device)
     return vae.terms(x, noise).z[0]
 
 
