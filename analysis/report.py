@@ -6,11 +6,13 @@ ask any network for anything. Everything that comes from a configuration passes 
 
 from __future__ import annotations
 
+import argparse
 import base64
 import os
 import re
+import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from analysis import tables, theme
-from analysis.document import Block, Figure, Gallery, Page, Table
+from analysis.document import Block, Figure, Gallery, Note, Page, Table
 from analysis.pages import elbo_vs_dimension, mc_variance, overview, pictures, provenance
-from analysis.wording import cell
+from analysis.wording import cell, count
 
 TEMPLATES = Path(__file__).parent / "pages"
 PAGES = (overview, elbo_vs_dimension, mc_variance, pictures, provenance)
@@ -88,11 +90,11 @@ def _write_table(table: Table, folder: Path) -> dict[str, Any]:
     table.frame.to_parquet(folder / f"{table.name}.parquet", index=False)
     shown = (table.frame if table.shown is None else table.shown).head(table.rows)
     numeric = [pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind) for kind in shown.dtypes]
-    where = f"tables/{table.name}.csv"
+    path, more = f"tables/{table.name}.csv", len(table.frame) > len(shown)
     return {
         "columns": list(zip(map(str, shown.columns), numeric)),
         "cells": [[cell(value) for value in row] for row in shown.itertuples(index=False, name=None)],
-        "where": f"First {table.rows} of {len(table.frame)} rows; all in {where}." if len(table.frame) > table.rows else f"({where})",
+        "where": f"({count(len(shown), 'row')} shown; all {len(table.frame):,} in {path})" if more else f"({path})",
     }
 
 
@@ -112,3 +114,29 @@ def _replace(path: Path, text: str) -> None:
         file.write(text)
     os.chmod(name, 0o644)
     os.replace(name, path)
+
+
+def script(build: Callable[[tables.Sweep], Page], arguments: Sequence[str] | None = None) -> int:
+    """One page as a program: `python -m analysis.mc_variance RUN [REPORT]` writes REPORT/PAGE.html and prints its findings.
+
+    Returns:
+        The exit code: 0, or 2 where the tables cannot be read (the message is one line on standard error).
+    """
+    parser = argparse.ArgumentParser(description="Write one page of the report.")
+    parser.add_argument("run", type=Path, help="folder of a sweep, for example runs/default")
+    parser.add_argument("report", type=Path, nargs="?", help="folder to write to (default: reports/NAME)")
+    options = parser.parse_args(arguments)
+    try:
+        sweep = tables.load(options.run)
+    except tables.TableError as error:
+        print(error, file=sys.stderr)
+        return 2
+    page = build(sweep)
+    folder = options.report or Path("reports") / options.run.resolve().name
+    name = page.name.replace("-", "_")
+    path = write_pages(sweep, [page], folder, html=name, markdown=name)
+    for block in page.blocks:
+        if isinstance(block, (Figure, Note)):
+            print(block.sentence if isinstance(block, Figure) else block.text)
+    print(path)
+    return 0

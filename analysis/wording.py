@@ -70,16 +70,20 @@ def figure(value: float, digits: int = 4) -> str:
     return text.replace("-", "−")
 
 
-def interval(estimate: float, low: float, high: float, unit: str = "") -> str:
-    """`−76.53 [−76.90, −76.16] nats`: all three to the precision that the interval's width supports."""
+def interval(estimate: float, low: float, high: float, unit: str = "", *, most: int = 4) -> str:
+    """`−76.53 [−76.90, −76.16] nats`: all three to two digits of the half-width, at most `most` decimals."""
     unit = f" {unit}" if unit else ""
     if not math.isfinite(estimate):
         return "–"
-    if not (math.isfinite(low) and math.isfinite(high)) or high <= low:
+    if not (math.isfinite(low) and math.isfinite(high)):
         return f"{figure(estimate)}{unit} (no interval)"
-    decimals = min(6, max(0, 1 - math.floor(math.log10(high - low))))
-    low, estimate, high = (f"{value:.{decimals}f}".replace("-", "−") for value in (low, estimate, high))
-    return f"{estimate} [{low}, {high}]{unit}"
+    if high <= low:  # all replicates agree
+        return f"{figure(estimate)}{unit}"
+    decimals = min(most, max(0, 1 - math.floor(math.log10((high - low) / 2))))
+    if max(abs(low), abs(high)) < 10.0**-most:
+        return f"{figure(estimate, 3)} [{figure(low, 3)}, {figure(high, 3)}]{unit}"
+    texts = [f"{round(value, decimals) + 0.0:.{decimals}f}".replace("-", "−") for value in (estimate, low, high)]
+    return f"{texts[0]} [{texts[1]}, {texts[2]}]{unit}"
 
 
 def count(number: int, singular: str, plural: str | None = None) -> str:

@@ -50,25 +50,25 @@ def against(
         style: how each series looks, in the order of the legend.
     """
     if log_y:
-        theme.log_axis(axes.yaxis)
+        theme.log_axis(axes.yaxis, points[y])
     theme.ticks_at(axes.xaxis, means[x], log=log_x)
     names = [name for name in style if (means[series] == name).any()]
     step = _dodge(means[x], len(names), log=log_x)
+    aside = 0.45 * step  # replicates stand beside their interval, not under it
     for place, name in enumerate(names):
         look = style[name]
         shift = step * (place - (len(names) - 1) / 2)
-        moved = (lambda v, s=shift: v * 2**s) if log_x else (lambda v, s=shift: v + s)
         mine = means[means[series] == name].sort_values(x)
         each = points[points[series] == name]
         axes.plot(
-            moved(each[x].astype(float)), each[y], linestyle="", marker=look["marker"], color=look["color"],
-            markersize=3, alpha=0.45, markeredgewidth=0, zorder=2, rasterized=len(points) > theme.RASTER_FROM,
+            _moved(each[x], shift + aside, log=log_x), each[y], linestyle="", marker=look["marker"], color=look["color"],
+            markersize=3, alpha=0.5, markeredgewidth=0, zorder=2, rasterized=len(points) > theme.RASTER_FROM,
         )  # fmt: skip
-        centre = moved(mine[x].astype(float))
+        centre = _moved(mine[x], shift, log=log_x)
         interval(axes, centre, mine, str(look["color"]))
         joined = dict(look, linestyle=look["linestyle"] if len(mine) > 1 else "")
         axes.plot(
-            centre, mine["mean"], **joined, markersize=5, markeredgecolor=PAPER, markeredgewidth=0.8,
+            centre, mine["mean"], **joined, linewidth=1.1, markersize=5, markeredgecolor=PAPER, markeredgewidth=0.8,
             label=str(name) if legend else None, zorder=4,
         )  # fmt: skip
     axes.set(xlabel=x_label, ylabel=y_label, title=title)
@@ -85,23 +85,25 @@ def interval(axes: Axes, x: pd.Series, frame: pd.DataFrame, colour: str, *, hori
         draw(np.asarray(x, float)[known], frame["low"][known], frame["high"][known], color=colour, linewidth=1.6, zorder=3)
 
 
+def _moved(values: pd.Series, shift: float, *, log: bool) -> pd.Series:
+    return values.astype(float) * 2**shift if log else values.astype(float) + shift
+
+
 def _dodge(values: pd.Series, names: int, *, log: bool) -> float:
     """Sideways shift between series that share an x, so that their intervals do not hide each other."""
-    if names < 2:
-        return 0.0
     unique = np.unique(values.astype(float))
     places = np.log2(unique) if log else unique
     gap = float(np.diff(places).min()) if len(places) > 1 else 1.0
     span = float(places[-1] - places[0]) if len(places) > 1 else 1.0
-    return min(0.55 * gap, 0.06 * span if span > 0 else 1.0) / names
+    return min(0.6 * gap, 0.09 * span if span > 0 else 0.3) / max(names, 3)
 
 
-def reference_line(axes: Axes, value: float, text: str) -> None:
-    """A horizontal reference with its name on the line, at the left, on a patch of background."""
+def reference_line(axes: Axes, value: float, text: str, *, right: bool) -> None:
+    """A horizontal reference with its name on the line, at the end that the data leave free."""
     axes.axhline(value, color=MUTED, linewidth=1, linestyle=(0, (2, 2)), zorder=1)
     axes.annotate(
-        text, (0.01, value), xycoords=("axes fraction", "data"), xytext=(0, 2), textcoords="offset points",
-        ha="left", va="bottom", fontsize=8, color=MUTED,
+        text, (0.99 if right else 0.01, value), xycoords=("axes fraction", "data"), xytext=(0, 2),
+        textcoords="offset points", ha="right" if right else "left", va="bottom", fontsize=8.5, color=MUTED,
     )  # fmt: skip
 
 
@@ -140,7 +142,7 @@ def log_log(
         fits: columns series, `num_samples`, `fitted` (the fitted line at its ends), and series "-1 line".
         slopes: what the legend says of each series.
     """
-    theme.log_axis(axes.yaxis)
+    theme.log_axis(axes.yaxis, measured["mean"])
     theme.ticks_at(axes.xaxis, measured["num_samples"], log=True)
     for name, look in style.items():
         mine = measured[measured[series] == name].sort_values("num_samples")
@@ -168,16 +170,17 @@ def scatter(
 ) -> None:  # fmt: skip
     """Points of two measured quantities, joined in order of x when `line`."""
     if log_x:
-        theme.log_axis(axes.xaxis)
+        theme.log_axis(axes.xaxis, frame[x])
     if log_y:
-        theme.log_axis(axes.yaxis)
+        theme.log_axis(axes.yaxis, frame[y])
     names = [None] if series is None else list(style or dict.fromkeys(frame[series]))
     for position, name in enumerate(names):
         mine = (frame if series is None else frame[frame[series] == name]).sort_values(x)
         look = dict((style or {}).get(name, {"color": theme.colour(name, position), "marker": "o", "linestyle": "-"}))
         look["linestyle"] = look["linestyle"] if line else ""
         axes.plot(
-            mine[x], mine[y], **look, markersize=4.5, markeredgecolor=PAPER, markeredgewidth=0.5, alpha=0.9,
+            mine[x], mine[y], **look, markersize=4.5, alpha=0.9, markeredgewidth=1 if look["marker"] in "x+" else 0.5,
+            markeredgecolor=look["color"] if look["marker"] in "x+" else PAPER,
             label=None if name is None else str(name), rasterized=len(frame) > theme.RASTER_FROM, zorder=3,
         )  # fmt: skip
         if {"low", "high"} <= set(mine.columns):
@@ -197,11 +200,11 @@ def lines(
     `expected` names a column that theory gives for the same series; it is drawn dashed.
     """
     if log_y:
-        theme.log_axis(axes.yaxis)
+        theme.log_axis(axes.yaxis, frame[y])
     ordered = [name for name in style if (frame[series] == name).any()]
     ticks = sorted(frame[x].unique())
     if len(ticks) > 1 and ticks[-1] / ticks[0] > 2000:
-        theme.log_axis(axes.xaxis)
+        theme.log_axis(axes.xaxis, ticks)
     else:
         theme.ticks_at(axes.xaxis, ticks, log=True)
     for name in ordered:
@@ -221,7 +224,7 @@ def lines(
 
 def needed(axes: Axes, frame: pd.DataFrame, *, x: str, y: str, reached: str, line: str, title: str, x_label: str, y_label: str) -> None:
     """Draws that were enough (filled), or the largest number tried where none was (hollow), with the line theory gives."""
-    theme.log_axis(axes.yaxis)
+    theme.log_axis(axes.yaxis, [*frame[y], frame[y].max() * 10])
     many = len(frame) > theme.RASTER_FROM
     for flag, face, text in ((True, theme.COLOURS[0], "enough"), (False, "none", "not enough")):
         mine = frame[frame[reached] == flag]

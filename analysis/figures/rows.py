@@ -41,6 +41,7 @@ def stacked(
     texts = [theme.number(value) if isinstance(value, (int, float, np.number)) else _short(value) for value in frame[x]]
     every = max(1, int(np.ceil(len(texts) / 14)))
     axes.set_xticks(place[::every], texts[::every])
+    axes.yaxis.get_major_locator().set_params(integer=True)
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
     theme.legend_below(axes)
 

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import theme
-from analysis.theme import INK, MUTED, PAPER
+from analysis.theme import MUTED, PAPER
 
 
 def search_history(axes: Axes, frame: pd.DataFrame, *, y: str, best: str, title: str, y_label: str) -> None:
@@ -28,8 +28,8 @@ def search_history(axes: Axes, frame: pd.DataFrame, *, y: str, best: str, title:
 
 
 def front(axes: Axes, frame: pd.DataFrame, *, x: str, y: str, on_front: str, title: str, x_label: str, y_label: str) -> None:
-    """Trials by cost and bound; those that no other beats in both are joined and numbered."""
-    theme.log_axis(axes.xaxis)
+    """Trials by cost and bound; those that no other beats in both are joined."""
+    theme.log_axis(axes.xaxis, frame[x])
     rest, best = frame[~frame[on_front]], frame[frame[on_front]].sort_values(x)
     axes.plot(
         rest[x], rest[y], linestyle="", marker="o", color=theme.COLOURS[5], markersize=4, alpha=0.6, markeredgewidth=0,
@@ -39,9 +39,6 @@ def front(axes: Axes, frame: pd.DataFrame, *, x: str, y: str, on_front: str, tit
         best[x], best[y], marker="D", color=theme.COLOURS[0], markersize=5, markeredgecolor=PAPER, drawstyle="steps-post",
         linewidth=1.2, label="Pareto front", zorder=3,
     )  # fmt: skip
-    if len(best) <= 6:
-        for trial, across, up in best[["trial", x, y]].itertuples(index=False):
-            axes.annotate(str(trial), (across, up), xytext=(4, -9), textcoords="offset points", fontsize=8, color=INK)
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
     axes.margins(0.1)
     theme.legend_below(axes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from analysis.headline import DIMENSION
@@ -27,4 +28,9 @@ def log_dimensions(frame: pd.DataFrame) -> bool:
 
 def slope_text(row: Mapping[str, Any] | pd.Series) -> str:
     """`−1.00 [−1.02, −0.98]`."""
-    return interval(float(row["slope"]), float(row["low"]), float(row["high"]))
+    return interval(float(row["slope"]), float(row["low"]), float(row["high"]), most=3)
+
+
+def yes_no(holds: pd.Series, expected: pd.Series) -> list[str]:
+    """Whether the interval contains what theory expects; nothing where theory expects nothing."""
+    return ["–" if np.isnan(value) else "yes" if inside else "no" for inside, value in zip(holds, expected)]

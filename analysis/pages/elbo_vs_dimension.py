@@ -55,7 +55,7 @@ def bound(sweep: Sweep, chosen: Headline) -> Figure:
             figures.reference_curve(axes, ppca, x="latent_dim", y="nats", text=label("ppca"))
         _curves(axes, chosen, BOUND, title="Test ELBO", means=means)
         if np.isfinite(floor):
-            figures.reference_line(axes, floor, "histogram without z")
+            figures.reference_line(axes, floor, "histogram without z", right=_right_is_free(means, floor))
         if len(chosen.series) == 1 and np.isfinite(best["knee"]):
             figures.mark(axes, best["knee"], best["low"], best["high"], f"D* = {best['knee']:g}")
         if nats_per_bit is not None:
@@ -102,6 +102,12 @@ def _curves(axes: Axes, chosen: Headline, value: str, *, title: str, means: pd.D
 def _style(chosen: Headline) -> dict[object, dict[str, object]]:
     looks = figures.styles(list(chosen.series.values()))
     return {name: looks[key] for name, key in chosen.series.items()}
+
+
+def _right_is_free(means: pd.DataFrame, floor: float) -> bool:
+    """Whether the curves are farther from the floor at the largest D than at the smallest."""
+    away = (means["mean"] - floor).abs().groupby(means[DIMENSION]).min().sort_index()
+    return bool(away.iloc[-1] >= away.iloc[0])
 
 
 def _log(dimensions: list[int]) -> bool:
@@ -229,12 +235,14 @@ def _paired(sweep: Sweep, chosen: Headline) -> list[Block]:
     table = table[table["n"] > 0]
     if table.empty:
         return [heading, Note("No two trials differ in the KL estimator alone, so no paired difference can be taken.")]
-    rows = table.assign(
-        mean=table["difference"], row=[f"D = {d:g}: {label(a)} − {label(b)}" for d, a, b in table[[DIMENSION, "first", "second"]].itertuples(index=False)]
-    )
+    several = table["second"].nunique() > 1
+    names = [f"D = {d:g}, {label(b)}" if several else f"D = {d:g}" for d, b in table[[DIMENSION, "second"]].itertuples(index=False)]
+    rows = table.assign(mean=table["difference"], row=names)
+    other = "other estimator" if several else label(table["second"].iloc[0])
+    title = f"{label(table['first'].iloc[0]).capitalize()} minus {other}, same seeds"
     panel = Panel(
         "paired_differences",
-        lambda axes: figures.forest(axes, rows, name="row", title="Paired difference in test ELBO", x_label="difference in test.elbo (nats per image)"),
+        lambda axes: figures.forest(axes, rows, name="row", title=title, x_label="difference in test.elbo (nats per image)"),
         "Paired differences in test ELBO between KL estimators, by latent dimension",
         (7.4, 1.1 + 0.3 * max(3, len(rows))),
     )
@@ -290,7 +298,7 @@ def _counts(sweep: Sweep, chosen: Headline) -> list[Block]:
     confirmed = int((sweep.trials["phase"] == "confirm").sum())
     sentence += f"; {count(confirmed, 'trial')} confirm earlier ones on fresh seeds." if confirmed else "; no trial confirms another on fresh seeds."
     caption = (
-        "Left: all trials, whatever their end. Right: replicates of search trials, which chose configurations and are in no curve above."
+        "First: all trials, whatever their end. Second: replicates of search trials, which chose configurations and are in no curve above."
         if len(panels) == 2
         else "All trials, whatever their end."
     )

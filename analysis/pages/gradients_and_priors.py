@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from analysis import figures, statistics, theme
 from analysis.document import Block, Figure, Heading, Note, Panel, Table, Text
 from analysis.headline import DIMENSION
-from analysis.pages.common import slope_text, with_configuration
+from analysis.pages.common import slope_text, with_configuration, yes_no
 from analysis.tables import Sweep
 from analysis.wording import count, label
 
@@ -47,7 +47,10 @@ def gradients(sweep: Sweep) -> list[Block]:
         "Norm of the expected gradient over its standard deviation, debiased; higher is better. Marks: means over replicates with 95 % "
         f"t-intervals. n = {count(rows['trial'].nunique(), 'trial')}, {count(int(rows['repeats'].max()), 'repeat')} of each gradient."
     )
-    shown = slopes.assign(**{"slope [95 %]": [slope_text(row) for _, row in slopes.iterrows()]})
+    shown = slopes.assign(
+        **{"slope [95 %]": [slope_text(row) for _, row in slopes.iterrows()]},
+        contains_expected=yes_no(slopes["contains_expected"], slopes["expected"]),
+    )
     shown = shown[["parameters", "estimator", "objective", "against", "n", "slope [95 %]", "expected", "contains_expected"]]
     table = Table("gradient_slopes", slopes, "Slopes of log signal-to-noise against log L or log K, beside the theory's.", rows=40, shown=shown)
     return [heading, Figure(tuple(panels), caption, _gradient_sentence(slopes)), table]
@@ -105,7 +108,7 @@ def prior(sweep: Sweep) -> list[Block]:
     )
     images = rows.drop_duplicates(["trial", "replicate", "image"])
     caption = (
-        "Left: estimate minus the best estimate of log p(x), means with 95 % t-intervals over replicates; dashed: −log(1 + exp(KL)/draws). Right: each mark is an "
+        "First: estimate minus the best estimate of log p(x), means with 95 % t-intervals over replicates; dashed: −log(1 + exp(KL)/draws). Second: each mark is an "
         "image; hollow marks were not within 1 nat at the largest number tried; the line is exp(KL). "
         f"n = {count(rows['trial'].nunique(), 'trial')}, {count(len(images), 'image and replicate', 'images and replicates')}."
     )

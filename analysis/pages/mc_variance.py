@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from analysis import figures, statistics, theme
 from analysis.document import Block, Figure, Heading, Note, Page, Panel, Table, Text
 from analysis.headline import DIMENSION
-from analysis.pages import gradients_and_priors
-from analysis.pages.common import log_dimensions, slope_text, with_configuration
+from analysis.pages import gradients_and_priors, planner
+from analysis.pages.common import log_dimensions, slope_text, with_configuration, yes_no
 from analysis.tables import Sweep
-from analysis.wording import axis, count, interval, label, listed
+from analysis.wording import axis, count, figure, label, listed
 
 KL = ("k1", "cross_entropy", "k3")
 ELBO = ("reconstruction", "elbo_closed_form", "elbo_monte_carlo", "elbo_control_variate")
@@ -35,7 +35,7 @@ def page(sweep: Sweep) -> Page:
         blocks += [*_efficiency(variance, dimension), *_components(sweep, variance, dimension), *_k3(variance)]
     blocks += gradients_and_priors.blocks(sweep)
     if not variance.empty:
-        blocks += _planner(sweep)
+        blocks += planner.blocks(sweep)
     return Page("mc-variance", title, lead, tuple(blocks))
 
 
@@ -73,7 +73,8 @@ def against_samples(variance: pd.DataFrame, dimension: int) -> list[Block]:
     )
     everywhere = statistics.variance_slopes(variance)
     shown = everywhere.assign(
-        **{"slope [95 %]": [interval(*row) for row in everywhere[["slope", "low", "high"]].itertuples(index=False)]}
+        **{"slope [95 %]": [slope_text(row) for _, row in everywhere.iterrows()]},
+        contains_expected=yes_no(everywhere["contains_expected"], everywhere["expected"]),
     )[["quantity", "sampling", "num_importance_samples", "n", "slope [95 %]", "expected", "contains_expected"]]
     table = Table("variance_slopes", everywhere, "Slopes of log variance against log L over all trials; the interval is Student t over replicates.", rows=60, shown=shown)
     return [Heading("How fast the variance falls with L"), Figure(tuple(panels), caption, _slopes_sentence(everywhere)), table]
@@ -221,9 +222,25 @@ def _efficiency(variance: pd.DataFrame, dimension: int) -> list[Block]:
     sentence = "The study timed no estimator of the ELBO."
     if not elbo.empty:
         best = elbo.loc[elbo["mean"].idxmin()]
-        sentence = f"For the ELBO at D = {dimension}, {label(best['quantity'])} with {label(best['sampling'])} draws and L = {best['num_samples']:g} gives most precision for its time: {best['mean']:.3g} nats² s."
+        sentence = f"For the ELBO at D = {dimension}, the {label(best['quantity']).removeprefix('ELBO, ')} with {label(best['sampling'])} draws and L = {best['num_samples']:g} gives most precision for its time: {best['mean']:.3g} nats² s."
     caption = f"Variance times seconds: what equal precision costs; lower is better. Flat lines: more draws buy exactly what they cost. n = {_sizes(rows)}."
-    return [Heading("Variance times time"), Figure(tuple(panels), caption, sentence), Table("efficiency", table, "Variance times seconds.", rows=12)]
+    return [Heading("Variance times time"), Figure(tuple(panels), caption, sentence), _efficiency_table(table)]
+
+
+def _efficiency_table(table: pd.DataFrame) -> Table:
+    ordered = table.sort_values("mean", ignore_index=True)
+    best = ordered[ordered["quantity"].isin(ELBO[1:])].head(10)
+    shown = pd.DataFrame(
+        {
+            "estimator": [label(name) for name in best["quantity"]],
+            "sampling": [label(name) for name in best["sampling"]],
+            "L": best["num_samples"],
+            "variance (nats²)": best["variance"],
+            "seconds": best["seconds"],
+            "variance × seconds": best["mean"],
+        }
+    )
+    return Table("efficiency", ordered, "The ten cheapest estimates of the ELBO for their precision; the file holds every estimator.", shown=shown)
 
 
 def _draw_efficiency(axes: Axes, *, table: pd.DataFrame, title: str) -> None:
@@ -250,7 +267,13 @@ def _components(sweep: Sweep, variance: pd.DataFrame, dimension: int) -> list[Bl
     means = rows.groupby("component")["share"].mean()
     said = [f"{parts[name]} {means[name]:.1%}" for name in means.sort_values(ascending=False).index if np.isfinite(means[name])]
     sentence = f"Averaged over estimators at D = {dimension}, the variance is {listed(said)}."
-    return [Heading("Where the variance comes from"), Figure((panel,), caption, sentence), Table("variance_components", table, "Components in nats², L = 1.", rows=18)]
+    return [Heading("Where the variance comes from"), Figure((panel,), caption, sentence), Table("variance_components", table, "Components in nats² at L = 1, i.i.d., by D and estimator.", rows=24, shown=_components_shown(table))]
+
+
+def _components_shown(table: pd.DataFrame) -> pd.DataFrame:
+    rows = table[table["quantity"].isin([*KL[:2], *ELBO])]
+    wide = rows.pivot(index=[DIMENSION, "quantity"], columns="component", values="variance").reset_index()
+    return wide.assign(quantity=[label(name) for name in wide["quantity"]]).rename_axis(columns=None)
 
 
 def _k3(variance: pd.DataFrame) -> list[Block]:
@@ -265,15 +288,8 @@ def _k3(variance: pd.DataFrame) -> list[Block]:
     worst = table.loc[table["ratio"].idxmax()]
     doubtful = int(table["unreliable"].sum())
     sentence = (
-        f"At D = {worst[DIMENSION]:g} the measured variance of k3 is {worst['ratio']:.3g} times that of k1, and rests on about "
+        f"At D = {worst[DIMENSION]:g} the measured variance of k3 is {figure(worst['ratio'], 3)} times that of k1, and rests on about "
         f"{worst['carrying_draws']:.1f} of {worst['draws']:g} draws; it means nothing at {doubtful} of {len(table)} latent dimensions."
     )
     shown = table[[DIMENSION, "k1_variance", "k3_variance", "ratio", "carrying_draws", "draws", "unreliable"]]
     return [Heading("Why k3 fails here"), Text(text), Text(sentence), Table("k3_divergence", table, "Medians over replicates, nats², L = 1, i.i.d.; carrying draws: the effective number that the variance of k3 rests on.", shown=shown)]
-
-
-# --- planner --------------------------------------------------------------------------------------------------------
-
-
-def _planner(sweep: Sweep) -> list[Block]:
-    return []

@@ -68,7 +68,7 @@ def _outcomes(sweep: Sweep) -> list[Block]:
     if sweep.trials.empty:
         return [Note("The sweep has no trial yet.")]
     table = statistics.outcomes(sweep.trials)
-    shown = table.assign(share=[f"{share:.0%}" for share in table["share"]])
+    shown = table.assign(share=[f"{share:.0%}" for share in table["share"]], trials=[_numbers(text) for text in table["trials"]])
     blocks: list[Block] = [Heading("How the trials ended")]
     if not (sweep.trials["status"] == "finished").any():
         blocks.append(Note("No trial has finished: this report has outcomes and reasons, but no measurements."))
@@ -76,6 +76,11 @@ def _outcomes(sweep: Sweep) -> list[Block]:
         blocks.append(Note(f"This sweep is {sweep.info['state']}: the report shows the trials that are there so far."))
     caption = f"Every trial counts once; suspect trials have finished but their numbers are in doubt. n = {count(len(sweep.trials), 'trial')}."
     return [*blocks, Table("outcomes", table, caption, rows=200, shown=shown)]
+
+
+def _numbers(text: str, most: int = 20) -> str:
+    numbers = text.split(", ")
+    return text if len(numbers) <= most else f"{', '.join(numbers[:most])} and {len(numbers) - most} more"
 
 
 # --- best -----------------------------------------------------------------------------------------------------------
@@ -91,7 +96,7 @@ def _best(sweep: Sweep) -> list[Block]:
     shown = pd.DataFrame(
         {
             "rank": table["rank"],
-            "trials": table["trials"],
+            "trials": [_numbers(text, 6) for text in table["trials"]],
             f"{BOUND} (nats) [95 %]": [interval(*row) for row in table[["mean", "low", "high"]].itertuples(index=False)],
             "replicates": table["n"],
             **{name: table[name] for name in varied},
@@ -103,7 +108,7 @@ def _best(sweep: Sweep) -> list[Block]:
         f"seeds of a confirmation where there was one. A number from the seeds that chose it is biased upwards. {sizes(joined)}."
     )
     first = table.iloc[0]
-    text = f"The configuration with the best {RANK} (trials {first['trials']}) reaches a {BOUND} of {interval(first['mean'], first['low'], first['high'])} nats per image"
+    text = f"The configuration with the best {RANK} (trial {_numbers(first['trials'], 6)}) reaches a {BOUND} of {interval(first['mean'], first['low'], first['high'])} nats per image"
     text += f" over {count(int(first['n']), 'fresh seed')}." if first["confirmed"] else " on the seeds that chose it: a confirmation would be lower."
     return [heading, Text(text), Table("best_configurations", table, caption, rows=10, shown=shown)]
 
@@ -124,7 +129,7 @@ def _search(sweep: Sweep) -> list[Block]:
             )
         )
         last = history[history["is_best"]].iloc[-1]
-        said.append(f"the best {RANK} ({last['value']:.2f} nats) came at trial {int(last['trial'])}, number {int(history.index[history['is_best']][-1]) + 1} of {len(history)} that finished")
+        said.append(f"the best {RANK} ({figure(last['value'], 5)} nats) came at trial {int(last['trial'])}, number {int(history.index[history['is_best']][-1]) + 1} of {len(history)} that finished")
     importance = sweep.importance.dropna(subset=["importance"]).sort_values("importance", ascending=False)
     if not importance.empty:
         top = importance.head(12)
@@ -173,7 +178,7 @@ def _fronts(sweep: Sweep) -> list[Block]:
         written.append(front.rename(columns={cost: "cost"}).assign(against=cost).drop(columns="front"))
     if not panels:
         return []
-    caption = "Means over replicates; the front holds the trials that no other beats in both. Numbers are trials. The bound is noisy: neighbours on a front are seldom told apart."
+    caption = "Means over replicates; the front holds the trials that no other beats in both (listed below). The bound is noisy: neighbours on a front are seldom told apart."
     block = Table("pareto_front", pd.concat(written, ignore_index=True), "Trials on the fronts.", rows=24)
     return [Heading("What a better bound costs"), Figure(tuple(panels), caption, _sentence(said)), block]
 
