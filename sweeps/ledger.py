@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,6 +94,13 @@ class Ledger:
                 else:
                     again.append(plan)
         return again
+
+    def add_seconds(self, name: str, seconds: Mapping[int, float]) -> None:
+        """What a trial cost beside its training, known only once everything is written."""
+        for number, value in seconds.items():
+            record = self.records.get(number)
+            if record is not None and record.status != "running":
+                self._write(replace(record, seconds={**record.seconds, name: value}))
 
     def count(self, status: str) -> int:
         return sum(record.status == status for record in self.records.values())

@@ -105,6 +105,8 @@ class TrackingConfig(Frozen):
     project: str = Field("elbosweep", min_length=1)
     entity: str | None = None
     tags: tuple[str, ...] = ()
+    artifacts: Literal["off", "best", "all"] = "off"
+    """Checkpoints that travel with a run."""
 
 
 class SweepSpec(Frozen):

@@ -1,0 +1,88 @@
+"""Where a sweep's numbers come from: command, revision, versions, hardware, data."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipeline.data import ImageData
+from sweeps.cores import available_cores
+from sweeps.spec import SweepSpec
+
+PACKAGES = (
+    "elbosweep", "torch", "torchvision", "zuko", "arviz-stats", "scikit-learn", "numpy", "scipy", "pydantic",
+    "ray", "optuna", "wandb", "pandas", "pyarrow", "seaborn", "matplotlib", "typer", "rich",
+)  # fmt: skip
+
+
+def describe(spec: SweepSpec, command: str, data: Sequence[ImageData]) -> dict[str, Any]:
+    """Everything but the outcome; `data` is the first data set, further ones are listed beside it."""
+    first, *others = [_describe_data(images) for images in data]
+    tree: dict[str, Any] = {
+        "schema": 1,
+        "name": spec.name,
+        "spec": yaml.safe_load(spec.written()),
+        "command": command,
+        "git": revision(Path(__file__).parent),
+        "versions": {"python": platform.python_version(), **versions()},
+        "hardware": hardware(),
+        "data": first,
+    }
+    return tree | ({"other_data": others} if others else {})
+
+
+def _describe_data(images: ImageData) -> dict[str, Any]:
+    return {
+        "name": images.name,
+        "checksum": images.checksum,
+        "levels": images.levels,
+        "image_shape": list(images.image_shape),
+        **{split: len(getattr(images, split)) for split in ("train", "validation", "test")},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Installed packages of the project's own."""
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    import torch
+
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else None
+    return {
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cores": available_cores(),
+        "memory_gib": None if memory is None else round(memory, 1),
+        "gpus": gpus,
+    }
+
+
+def revision(folder: Path) -> dict[str, Any] | None:
+    """Commit of the source and whether it was changed since; None outside a git checkout."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+
+    try:
+        # --no-optional-locks: looking must not disturb a commit that is being made.
+        changed = bool(git("--no-optional-locks", "status", "--porcelain", "--untracked-files=no"))
+        return {"revision": git("rev-parse", "HEAD"), "dirty": changed}
+    except (OSError, subprocess.SubprocessError):
+        return None

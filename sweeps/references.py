@@ -1,0 +1,61 @@
+"""What the trials are compared with: references that need no VAE, the parameters' importance, calibration."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.importance import PedAnovaImportanceEvaluator
+from optuna.trial import TrialState
+
+from pipeline.data import ImageData, histogram_floor
+from pipeline.linear_gaussian import ppca_curve
+from sweeps.collect import write_table
+from sweeps.ledger import Ledger
+from sweeps.spec import SweepSpec
+
+FEWEST_TRIALS = 8
+"""Below, a ranking of parameters would be noise."""
+
+
+def write(folder: Path, spec: SweepSpec, data: list[ImageData], study: optuna.Study) -> None:
+    """references.parquet and importance.parquet."""
+    rows = [row for images in data for row in reference_rows(images, _dims(folder, spec))]
+    write_table(folder, "references", rows)
+    write_table(folder, "importance", importance_rows(study))
+
+
+def reference_rows(data: ImageData, dims: list[int]) -> list[dict[str, Any]]:
+    """The best bound without z, and maximum-likelihood pPCA for each number of dimensions: bounds, to be maximised."""
+    bits = data.num_pixels * math.log(2)
+    rows: list[dict[str, Any]] = [
+        {"reference": "histogram_floor", "latent_dim": None, "split": split, "nats": -nats, "bits_per_dim": nats / bits}
+        for split, nats in histogram_floor(data).items()
+    ]
+    small = [dim for dim in dims if dim < data.num_pixels]
+    rows += [{**row, "nats": -row["nats"]} for row in ppca_curve(data.train, data.test, small)]
+    return [{"data": data.name, **row} for row in rows]
+
+
+def _dims(folder: Path, spec: SweepSpec) -> list[int]:
+    """The latent dimensions that were trained."""
+    records = Ledger(folder, spec.search.metric).records.values()
+    return sorted({spec.flat(record.plan.overrides)["model.latent_dim"] for record in records})
+
+
+def importance_rows(study: optuna.Study) -> list[dict[str, Any]]:
+    """Share of the metric's variation by parameter (PED-ANOVA); none where the study is too small to tell."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(complete) < FEWEST_TRIALS or len({trial.value for trial in complete}) < 2:
+        return []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        try:
+            evaluator = PedAnovaImportanceEvaluator(target_quantile=0.25)
+            found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+        except (RuntimeError, ValueError):
+            return []
+    return [{"parameter": key, "importance": float(value)} for key, value in found.items()]

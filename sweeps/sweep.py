@@ -1,0 +1,207 @@
+"""A sweep as a folder, `runs/NAME/`: created, locked by its one driver, run, resumed, brought to its tables.
+
+spec.yaml      the resolved specification          study.journal   Optuna's record of what was asked
+sweep.json     state and provenance                trials/0000/    one folder per trial
+*.parquet      the tables                          wandb/          W&B's files
+"""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+
+from pipeline.checkpoints import write_json, write_text
+from pipeline.config import ConfigError, DataConfig, override, read_yaml
+from pipeline.data import ImageData
+from pipeline.data import load as load_data
+from sweeps import launch, provenance, references
+from sweeps.collect import collect
+from sweeps.ledger import Ledger, Periodic, now, read_json
+from sweeps.progress import Progress, duration
+from sweeps.search import Planner
+from sweeps.spec import NAME_PATTERN, SweepSpec, parse
+from sweeps.worker import Job, TrialFunction
+
+State = Literal["running", "finished", "failed", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and how a sweep runs on this machine; nothing here changes its results."""
+
+    runs_dir: Path = Path("runs")
+    data_dir: Path | None = None
+    workers: int | None = None
+    command: str = ""
+    console: Console | None = None
+    function: TrialFunction | None = None
+    """Stands in for `pipeline.trial.run_trial` where training is not the point (tests, benchmarks)."""
+
+
+def start(spec: SweepSpec, setting: Setting, *, force: bool = False) -> int:
+    """Run a new sweep; the specification has been validated. Returns the exit code.
+
+    Raises:
+        ConfigError: the name exists, data are missing, or the folder cannot be written; nothing was overwritten.
+    """
+    folder = setting.runs_dir.resolve() / spec.name
+    data = load_all(spec, setting.data_dir)
+    if folder.exists() and not force:
+        raise ConfigError(f"{folder}: exists: say `elbosweep resume {spec.name}`, or --force to replace it")
+    if folder.exists():
+        _remove(folder)
+    write_text(folder / "spec.yaml", spec.written())
+    with locked(folder):
+        info = provenance.describe(spec, setting.command, data) | {"started": now(), "resumed": 0, "seconds": 0.0}
+        return _drive(spec, folder, setting, data, info)
+
+
+def resume(name: str, setting: Setting) -> int:
+    """Go on with an interrupted sweep: finished trials are kept, running ones go on from their checkpoints."""
+    folder = find(name, setting.runs_dir)
+    spec = read_spec(folder)
+    data = load_all(spec, setting.data_dir)
+    with locked(folder):
+        before = read_json(folder / "sweep.json") if (folder / "sweep.json").exists() else {}
+        info = provenance.describe(spec, setting.command, data)
+        was, are = before.get("data", {}).get("checksum"), info["data"]["checksum"]
+        if was not in (None, are):
+            raise ConfigError(f"{folder}: was started with other data: checksum must be {was}, got {are}")
+        info |= {key: before[key] for key in ("started", "seconds") if key in before}
+        return _drive(spec, folder, setting, data, info | {"resumed": before.get("resumed", 0) + 1})
+
+
+def _drive(spec: SweepSpec, folder: Path, setting: Setting, data: list[ImageData], info: dict[str, Any]) -> int:
+    began, before = time.monotonic(), info.get("seconds", 0.0)
+    planner, ledger = Planner(spec, folder / "study.journal"), Ledger(folder, spec.search.metric)
+    resources = launch.resolve_resources(spec, setting.workers)
+    progress = Progress(
+        ledger,
+        name=spec.name,
+        total=planner.total,
+        workers=resources.workers,
+        epochs=spec.base["training"]["epochs"],
+        mode=spec.search.mode,
+        console=setting.console,
+    )
+    if spec.search.trials and resources.workers > spec.search.window:
+        progress.warn(
+            f"search.window: lets {spec.search.window} trials search at once, fewer than the {resources.workers} workers"
+        )
+    job = Job(spec.base, folder / "trials", resources.cpus, setting.data_dir, setting.function or _run_trial())
+
+    def save(state: State) -> None:
+        rows = collect(ledger, spec)
+        counts = {status: ledger.count(status) for status in ("finished", "failed", "stopped", "running")}
+        seconds = before + time.monotonic() - began
+        resource = resources.model_dump(mode="json")
+        tree = info | {"state": state, "ended": now(), "seconds": seconds, "counts": counts, "rows": rows}
+        write_json(folder / "sweep.json", tree | {"resources": resource})
+
+    save("running")
+    complete = False
+    try:
+        complete = launch.run_trials(spec, planner, ledger, job, resources, progress, Periodic(lambda: save("running")))
+    except KeyboardInterrupt:
+        pass
+    finally:
+        save("interrupted" if not complete else "finished" if not ledger.count("failed") else "failed")
+    references.write(folder, spec, data, planner.study)
+    return _farewell(spec, ledger, complete, time.monotonic() - began, progress)
+
+
+def _farewell(spec: SweepSpec, ledger: Ledger, complete: bool, seconds: float, progress: Progress) -> int:
+    if not complete:
+        progress.warn(f"interrupted; to go on: elbosweep resume {spec.name}")
+        return 130
+    failed = ledger.count("failed")
+    counts = f"{ledger.count('finished')} trials finished, {failed} failed"
+    progress.warn(f"{spec.name}: {counts} in {duration(seconds)}: {ledger.folder}")
+    return 1 if failed else 0
+
+
+def _run_trial() -> TrialFunction:
+    from pipeline.trial import run_trial
+
+    return run_trial
+
+
+# --- folders --------------------------------------------------------------------------------------------------------
+
+
+def find(name: str, runs_dir: Path) -> Path:
+    """The folder of an existing sweep."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ConfigError(f"name: must be letters, digits, '.', '_' or '-', got {name!r}")
+    folder = runs_dir.resolve() / name
+    if not (folder / "spec.yaml").is_file():
+        known = ", ".join(names(runs_dir)) or "none"
+        raise ConfigError(f"{folder}: no such sweep, got {name!r}; there are: {known}")
+    return folder
+
+
+def names(runs_dir: Path) -> list[str]:
+    return sorted(path.parent.name for path in runs_dir.glob("*/spec.yaml") if not path.parent.name.startswith("."))
+
+
+def read_spec(folder: Path) -> SweepSpec:
+    return parse(read_yaml(folder / "spec.yaml"), str(folder / "spec.yaml"))
+
+
+def refresh(folder: Path) -> tuple[SweepSpec, Ledger]:
+    """The tables brought up to date with the trial folders (after a kill they are behind)."""
+    spec = read_spec(folder)
+    ledger = Ledger(folder, spec.search.metric)
+    collect(ledger, spec)
+    return spec, ledger
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """One driver at a time; the lock goes with the process, however that ends."""
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(f"{folder}: another process runs this sweep at the moment") from None
+        yield
+
+
+def running(folder: Path) -> bool:
+    """Whether a driver is at work on the sweep."""
+    try:
+        with locked(folder):
+            return False
+    except ConfigError:
+        return True
+
+
+def _remove(folder: Path) -> None:
+    """Make room for a new sweep of the same name, if the old folder is a sweep and nobody is at work on it."""
+    if not (folder / "spec.yaml").is_file():
+        raise ConfigError(f"{folder}: exists and is not a sweep (no spec.yaml): choose another name or move it away")
+    with locked(folder):
+        aside = folder.with_name(f".{folder.name}.replaced-{os.getpid()}")
+        os.replace(folder, aside)
+    shutil.rmtree(aside)
+
+
+def load_all(spec: SweepSpec, data_dir: Path | None) -> list[ImageData]:
+    """Every data set that the specification can ask for: missing data are found before anything starts."""
+    parameters = {key: value.ends for key, value in spec.parameters().items() if key.startswith("data.")}
+    configs: dict[DataConfig, None] = {}
+    for values in itertools.product(*parameters.values()):
+        tree = override(spec.base, dict(zip(parameters, values)))
+        configs[DataConfig.model_validate(tree["data"])] = None
+    return [load_data(config, data_dir) for config in configs]

@@ -1,0 +1,73 @@
+"""Stands in for training where the orchestration is the point: same folder, same reports, no torch in the loop."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pipeline.checkpoints import write_json, write_rows
+from pipeline.config import TrialConfig, config_hash, flatten
+
+
+def bound(config: TrialConfig) -> float:
+    """A smooth function of the configuration, best at 8 dimensions and a learning rate of 1e-3; noise by replicate."""
+    shape = (math.log(config.model.latent_dim) - math.log(8)) ** 2
+    rate = (math.log(config.training.learning_rate) - math.log(1e-3)) ** 2
+    return -100.0 - 10 * shape - rate - 0.01 * config.first_replicate
+
+
+def run_trial(
+    config: TrialConfig, folder: Path, *, report: Callable[[int, dict[str, float]], None], **ignored: Any
+) -> None:
+    """Reports each epoch, goes on from its own checkpoint, misbehaves where the configuration asks for it.
+
+    `objective.free_bits` selects the misbehaviour: 1 raises, 2 kills the worker, 3 gives a bound that is not finite.
+    `training.gradient_clip` is how many seconds an epoch takes.
+    """
+    if (folder / "result.json").is_file():
+        return
+    with (folder / "starts.jsonl").open("a") as file:
+        file.write(json.dumps({"pid": os.getpid()}) + "\n")
+    checkpoint = folder / "epoch.json"
+    first = json.loads(checkpoint.read_text())["epoch"] + 1 if checkpoint.exists() else 1
+    misbehaviour = getattr(config.objective, "free_bits", 0.0)
+    value, epochs = bound(config), config.training.epochs
+    for epoch in range(first, epochs + 1):
+        time.sleep(config.training.gradient_clip or 0.0)
+        write_json(checkpoint, {"epoch": epoch})
+        if misbehaviour == 1 and epoch == 2:
+            raise RuntimeError("asked to raise")
+        if misbehaviour == 2 and epoch == 2:
+            os._exit(1)
+        report(epoch, {"validation.elbo": value - (epochs - epoch), "train.loss": -value})
+    replicates = range(config.first_replicate, config.first_replicate + config.replicates)
+    write_rows(
+        folder / "history.jsonl",
+        [
+            {"replicate": replicate, "epoch": epoch, "step": epoch, "validation.elbo": value - (epochs - epoch)}
+            for replicate in replicates
+            for epoch in range(1, epochs + 1)
+        ],
+    )
+    write_rows(
+        folder / "replicates.jsonl",
+        [{"replicate": replicate, "seed": replicate, "status": "finished"} for replicate in replicates],
+    )
+    write_json(
+        folder / "result.json",
+        {
+            "schema": 1,
+            "status": "finished",
+            "config_hash": config_hash(config),
+            "config": flatten(config),
+            "metrics": {"validation.elbo": float("nan") if misbehaviour == 3 else value, "test.elbo": value - 1},
+            "suspect": [],
+            "seconds": {"training": 0.1, "evaluation": 0.0, "variance": 0.0, "total": 0.1},
+            "environment": {"device": "cpu", "threads": 1},
+        },
+    )
