@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +99,9 @@ def _inspect(record_file: Path) -> str:
 
 
 def _core_program() -> str | None:
-    import wandb
-
-    path = Path(wandb.__file__).parent / "bin" / "wandb-core"
-    return str(path) if path.is_file() else None
+    package = find_spec("wandb")  # importing it takes a second
+    path = Path(package.origin).parent / "bin" / "wandb-core" if package and package.origin else None
+    return str(path) if path and path.is_file() else None
 
 
 def wandb_command() -> list[str]:

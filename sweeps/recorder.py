@@ -182,17 +182,24 @@ class TrialRuns:
         self.seconds[number] += time.perf_counter() - started
 
     def _recover(self, number: int, error: Exception) -> None:
+        """Make a new run possible: end the broken one, and with it a service or a server that stopped answering."""
         import wandb
 
-        self._runs.pop(number, None)
+        broken = self._runs.pop(number, None)
         if self.mode == "online":
             self.mode = "offline"
             self.warn(f"W&B goes on offline ({_line(error)}); `elbosweep sync` uploads later")
             self._set_environment()
-        if isinstance(error, ConnectionError) or "mailbox" in type(error).__module__:
+            restart = True
+        else:
+            restart = isinstance(error, ConnectionError) or "mailbox" in type(error).__module__
+        with suppress(Exception):
+            if broken:
+                broken.end("interrupted")
+        if restart:
+            self._runs.clear()
             with suppress(Exception):
                 wandb.teardown(exit_code=1)
-            self._runs.clear()
 
     def _lost(self, number: int | None, reason: str) -> None:
         trial = "" if number is None or number == REPORT else f" of trial {number}"

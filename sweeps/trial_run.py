@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.config import override
-from pipeline.trial import report_metrics
 from sweeps import offline
 
 if TYPE_CHECKING:
@@ -65,11 +63,39 @@ class Trial:
 
 
 def epoch_metrics(rows: Iterable[Mapping[str, Any]]) -> dict[int, dict[str, float]]:
-    """Rows of `history.jsonl` -> epoch -> what the trial reported there."""
-    by_epoch: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    """Rows of `history.jsonl` -> epoch -> mean over replicates, its standard error, and each replicate's value.
+
+    The same numbers as `pipeline.trial.report_metrics`, in float arithmetic and without importing PyTorch.
+    """
+    values: dict[int, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:
-        by_epoch[row["epoch"]].append(dict(row))
-    return {epoch: metrics_of(report_metrics(by_epoch[epoch])) for epoch in sorted(by_epoch)}
+        for name, value in metrics_of(row).items():
+            values[row["epoch"]][name][row["replicate"]] = value
+    return {epoch: _over_replicates(values[epoch]) for epoch in sorted(values)}
+
+
+def _over_replicates(metrics: Mapping[str, Mapping[int, float]]) -> dict[str, float]:
+    combined = {}
+    for name, by_replicate in metrics.items():
+        numbers = list(by_replicate.values())
+        combined[name] = mean = math.fsum(numbers) / len(numbers)
+        combined |= {f"{name}.replicate_{replicate}": value for replicate, value in by_replicate.items()}
+        if len(numbers) > 1:
+            squares = math.fsum((number - mean) ** 2 for number in numbers)
+            combined[f"{name}.standard_error"] = math.sqrt(squares / (len(numbers) - 1) / len(numbers))
+    return combined
+
+
+def nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys as a tree: `{"model.latent_dim": 8}` -> `{"model": {"latent_dim": 8}}`."""
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *parents, leaf = key.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = value
+    return tree
 
 
 def metrics_of(report: Mapping[str, Any]) -> dict[str, float]:
@@ -132,7 +158,7 @@ class TrialRun:
             group=self.sweep_id,
             job_type=self.trial.phase,
             # Nested: W&B itself joins the keys with dots, and its panels find no key that holds a dot.
-            config={**override({}, self.trial.config), "trial": self.trial.number},
+            config={**nested(self.trial.config), "trial": self.trial.number},
         )
         run.define_metric("epoch", hidden=True)
         for name, summary in SUMMARIES.items():

@@ -76,10 +76,10 @@ class WandbServer:
         return [request for request in self.requests if request.operation == name]
 
     def graphql(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
-        """The data of one operation's answer; unknown operations get an empty object."""
+        """The data of one operation's answer; what is not known here does not exist."""
         name = _operation(query)
         answer = getattr(self, f"_{name}", None)
-        return answer(variables) if answer else {}
+        return answer(variables) if answer else {"project": None}
 
     def _UpsertBucket(self, variables: dict[str, Any]) -> dict[str, Any]:
         name = variables["name"]

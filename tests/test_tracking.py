@@ -1,0 +1,532 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipeline.config import flatten
+from sweeps import offline, online
+from sweeps.recorder import TrialRuns, choose_mode, sweep_id
+from sweeps.trial_run import TrackingSettings, epoch_metrics, metrics_of
+from tests.trial_folders import CONFIG, METRICS, history_rows, log_epochs, variance_rows, write_trial
+from tests.wandb_server import KEY, serving
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+
+
+@pytest.fixture
+def warnings_shown() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def make_runs(tmp_path: Path, warnings_shown: list[str]) -> Iterator[Callable[..., TrialRuns]]:
+    made: list[TrialRuns] = []
+
+    def make(**settings: Any) -> TrialRuns:
+        made.append(TrialRuns(tmp_path, "demo", TrackingSettings(**settings), warnings_shown.append))
+        return made[-1]
+
+    yield make
+    for runs in made:
+        runs.close()
+
+
+def rows_of(run_folder: Path, number: int) -> dict[int, dict[str, float]]:
+    """Epoch -> metrics of the trial's only run; W&B's own columns left out."""
+    (file,) = [path for path in offline.record_files(run_folder) if offline.trial_number(path) == number]
+    rows = [row for row in offline.history(file) if "epoch" in row]
+    assert len({row["epoch"] for row in rows}) == len(rows)
+    return {
+        row["epoch"]: {name: value for name, value in row.items() if name[0] != "_" and name != "epoch"} for row in rows
+    }
+
+
+def run_record(run_folder: Path) -> dict[str, Any]:
+    (file,) = offline.record_files(run_folder)
+    return next(record["run"] for record in offline.read(file) if record["type"] == "run")
+
+
+def test_each_trial_is_one_run_and_its_rows_are_those_of_the_record(
+    tmp_path: Path, make_runs: Callable[..., TrialRuns], warnings_shown: list[str]
+) -> None:
+    runs = make_runs()
+    for number in (0, 1, 11):
+        runs.start(number, CONFIG, "search")
+    for number in (0, 1, 11):
+        log_epochs(runs, number, range(5))
+    for number in (0, 1, 11):
+        runs.finish(number, write_trial(tmp_path, number, 4), "finished")
+    runs.close()
+    expected = epoch_metrics(history_rows(4))
+    assert [rows_of(tmp_path, number) for number in (0, 1, 11)] == [expected] * 3
+    logged = offline.count(tmp_path)
+    assert {(seen.rows, seen.epochs, seen.state) for seen in logged.values()} == {(5, 5, "finished")}
+    assert list(logged) == [0, 1, 11]
+    assert warnings_shown == []
+    assert runs.degraded == set()
+
+
+def test_documented_command_reads_the_same_rows(tmp_path: Path, make_runs: Callable[..., TrialRuns]) -> None:
+    runs = make_runs()
+    runs.start(3, CONFIG, "search")
+    runs.finish(3, write_trial(tmp_path, 3, 4), "finished")
+    runs.close()
+    (file,) = offline.record_files(tmp_path)
+    command = [*offline.wandb_command(), "leet", "inspect", "--json", str(file.parent)]
+    environ = {**os.environ, "WANDB_MODE": "offline", "WANDB_ERROR_REPORTING": "false"}
+    output = subprocess.run(command, capture_output=True, text=True, env=environ, check=True).stdout
+    records = [json.loads(line) for line in output.splitlines()]
+    assert records == list(offline.read(file))
+    rows = [record["history"]["item"] for record in records if record["type"] == "history"]
+    expected = epoch_metrics(history_rows(4))
+    assert [row["_step"] for row in rows] == [0, 1, 2, 3, 4, 5]
+    for row in rows[:5]:
+        assert {name: value for name, value in row.items() if name[0] != "_"} == {
+            "epoch": row["_step"],
+            **expected[row["_step"]],
+        }
+
+
+def test_run_carries_configuration_group_phase_and_tags(tmp_path: Path, make_runs: Callable[..., TrialRuns]) -> None:
+    runs = make_runs(tags=("digits", "cpu"), project="vae", entity="lab")
+    runs.start(7, CONFIG, "confirm")
+    runs.close()
+    record = run_record(tmp_path)
+    config = {key: value for key, value in record["config"]["update"].items() if key != "_wandb"}
+    assert flatten(config) == {**CONFIG, "trial": 7}
+    identity = sweep_id(tmp_path, "demo")
+    assert (record["run_id"], record["run_group"]) == (f"{identity}-0007", identity)
+    assert (record["job_type"], record["tags"], record["project"]) == ("confirm", ["digits", "cpu"], "vae")
+    assert (record["entity"], record["display_name"]) == ("lab", "0007")
+
+
+def test_summary_pictures_and_variance_table(tmp_path: Path, make_runs: Callable[..., TrialRuns]) -> None:
+    runs = make_runs()
+    runs.start(0, CONFIG, "search")
+    runs.finish(0, write_trial(tmp_path, 0, 3), "finished")
+    runs.close()
+    (file,) = offline.record_files(tmp_path)
+    summary: dict[str, Any] = {}
+    for record in offline.read(file):
+        if record["type"] == "summary":
+            summary |= record["summary"]["update"]
+    assert {name: summary[name] for name in METRICS} == METRICS
+    assert (summary["status"], summary["suspect"], summary["seconds.total"]) == ("finished", "k > 0.7", 3)
+    media = offline.history(file)[-1]
+    for name in ("samples", "reconstructions"):
+        logged = file.parent / "files" / media[f"pictures/{name}.path"]
+        assert logged.read_bytes() == (tmp_path / f"trials/0000/pictures/{name}.png").read_bytes()
+    table = json.loads((file.parent / "files" / media["variance.path"]).read_text())
+    assert [dict(zip(table["columns"], row)) for row in table["data"]] == variance_rows()
+
+
+def test_summary_keeps_the_best_bound_of_a_trial_that_was_interrupted(
+    tmp_path: Path, make_runs: Callable[..., TrialRuns]
+) -> None:
+    runs = make_runs()
+    runs.start(0, CONFIG, "search")
+    for epoch, bound in enumerate((-300.0, -100.0, -200.0)):
+        runs.log(0, epoch, {"validation.elbo": bound, "validation.bits_per_dim": -bound / 100})
+    runs.close()
+    (file,) = offline.record_files(tmp_path)
+    updates = [record["summary"]["update"] for record in offline.read(file) if record["type"] == "summary"]
+    last = [update for update in updates if "validation.elbo" in update][-1]
+    assert last["validation.elbo"] == {"max": -100}
+    assert last["validation.bits_per_dim"] == {"min": 1}
+
+
+@pytest.mark.parametrize(("artifacts", "files"), [("off", None), ("best", 3), ("all", 3)])
+def test_checkpoints_travel_as_artifact(
+    tmp_path: Path, make_runs: Callable[..., TrialRuns], artifacts: str, files: int | None
+) -> None:
+    folder = write_trial(tmp_path, 0, 1)
+    (folder / "config.yaml").write_text("{}\n")
+    runs = make_runs(artifacts=artifacts)
+    runs.start(0, CONFIG, "search")
+    runs.finish(0, folder, "finished")
+    runs.close()
+    (file,) = offline.record_files(tmp_path)
+    found = [record["artifact"] for record in offline.read(file) if record["type"] == "artifact"]
+    checkpoints = [len(item["manifest"]["contents"]) for item in found if item["type"] == "checkpoint"]
+    assert checkpoints == ([] if files is None else [files])
+
+
+@pytest.mark.parametrize("status", ["finished", "stopped", "failed"])
+def test_end_of_a_trial_is_the_state_of_its_run(
+    tmp_path: Path, make_runs: Callable[..., TrialRuns], status: str
+) -> None:
+    runs = make_runs()
+    runs.start(0, CONFIG, "search")
+    log_epochs(runs, 0, range(2))
+    runs.finish(0, write_trial(tmp_path, 0, 1, finished=False), status)
+    runs.close()
+    assert offline.count(tmp_path)[0].state == ("failed" if status == "failed" else "finished")
+
+
+def test_closing_ends_open_runs_as_interrupted_at_once(tmp_path: Path, make_runs: Callable[..., TrialRuns]) -> None:
+    runs = make_runs()
+    for number in range(4):
+        runs.start(number, CONFIG, "search")
+        log_epochs(runs, number, range(3))
+    started = time.monotonic()
+    runs.close()
+    assert time.monotonic() - started < 10
+    logged = offline.count(tmp_path).values()
+    assert [(seen.epochs, seen.state) for seen in logged] == [(3, "interrupted")] * 4
+
+
+def test_environment_is_given_back(monkeypatch: pytest.MonkeyPatch, make_runs: Callable[..., TrialRuns]) -> None:
+    monkeypatch.setenv("WANDB_MODE", "shared")
+    before = dict(os.environ)
+    runs = make_runs()
+    runs.start(0, CONFIG, "search")
+    runs.close()
+    assert dict(os.environ) == before
+
+
+def test_a_sweep_made_anew_under_an_old_name_is_another_sweep(tmp_path: Path) -> None:
+    first = sweep_id(tmp_path / "a", "my sweep/1")
+    assert sweep_id(tmp_path / "a", "my sweep/1") == first
+    assert first.startswith("my-sweep-1-")
+    assert sweep_id(tmp_path / "b", "my sweep/1") != first
+
+
+def test_epoch_metrics_are_what_the_trial_reported() -> None:
+    from pipeline.trial import report_metrics
+
+    rows = history_rows(3, replicates=3)
+    for epoch, metrics in epoch_metrics(rows).items():
+        reported = metrics_of(report_metrics([row for row in rows if row["epoch"] == epoch]))
+        assert metrics == pytest.approx(reported, rel=1e-14)
+        assert metrics.keys() == reported.keys()
+
+
+# --- interrupts and gaps: every epoch present exactly once ----------------------------------------------------------
+
+
+def test_after_a_kill_the_resumed_run_is_whole(
+    tmp_path: Path, make_runs: Callable[..., TrialRuns], warnings_shown: list[str]
+) -> None:
+    """Killed after epoch 9; the checkpoint that the trial goes on from was written at epoch 6."""
+    script = f"""
+        import time
+        from pathlib import Path
+        from sweeps.recorder import TrialRuns
+        from tests.trial_folders import CONFIG, log_epochs
+        runs = TrialRuns(Path({str(tmp_path)!r}), "demo")
+        runs.start(0, CONFIG, "search")
+        log_epochs(runs, 0, range(10))
+        time.sleep(60)
+    """
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT)
+    try:
+        assert wait_for(lambda: 0 in (seen := offline.count(tmp_path)) and seen[0].epochs >= 8, 40)
+    finally:
+        process.kill()
+        process.wait()
+    assert offline.count(tmp_path)[0].state == "running"
+    write_trial(tmp_path, 0, 6, finished=False)
+    runs = make_runs()
+    runs.start(0, CONFIG, "search")
+    log_epochs(runs, 0, range(7, 13))
+    runs.finish(0, write_trial(tmp_path, 0, 12), "finished")
+    runs.close()
+    assert rows_of(tmp_path, 0) == epoch_metrics(history_rows(12))
+    assert offline.count(tmp_path)[0].state == "finished"
+    assert warnings_shown == []
+
+
+def test_epochs_that_were_never_reported_come_from_the_record(
+    tmp_path: Path, make_runs: Callable[..., TrialRuns]
+) -> None:
+    runs = make_runs()
+    runs.start(0, CONFIG, "search")
+    log_epochs(runs, 0, range(2))
+    log_epochs(runs, 0, range(4, 6))
+    runs.finish(0, write_trial(tmp_path, 0, 7), "finished")
+    runs.close()
+    assert rows_of(tmp_path, 0) == epoch_metrics(history_rows(7))
+
+
+def test_a_repeated_epoch_is_logged_once(tmp_path: Path, make_runs: Callable[..., TrialRuns]) -> None:
+    runs = make_runs()
+    runs.start(0, CONFIG, "search")
+    log_epochs(runs, 0, range(4))
+    log_epochs(runs, 0, range(2, 6))
+    runs.close()
+    assert list(rows_of(tmp_path, 0)) == list(range(6))
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+# --- what breaks costs the copy, never the trial --------------------------------------------------------------------
+
+
+def test_folder_that_cannot_be_written_costs_one_warning(
+    tmp_path: Path, make_runs: Callable[..., TrialRuns], warnings_shown: list[str]
+) -> None:
+    (tmp_path / "wandb").write_text("in the way")
+    runs = make_runs()
+    for number in range(2):
+        runs.start(number, CONFIG, "search")
+        log_epochs(runs, number, range(3))
+        runs.finish(number, write_trial(tmp_path, number, 2), "finished")
+    runs.close()
+    assert len(warnings_shown) == 1
+    assert "the W&B copy of trial 0 is incomplete" in warnings_shown[0]
+    assert runs.degraded == {0, 1}
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the service's process in /proc")
+def test_runs_survive_the_death_of_the_wandb_service(
+    tmp_path: Path, make_runs: Callable[..., TrialRuns], warnings_shown: list[str]
+) -> None:
+    runs = make_runs()
+    for number in range(2):
+        runs.start(number, CONFIG, "search")
+        log_epochs(runs, number, range(3))
+    assert wait_for(lambda: len(runs._runs) == 2 and runs._queue.empty(), 20)
+    for service in wandb_services():
+        os.kill(service, signal.SIGKILL)
+    for number in range(2):
+        log_epochs(runs, number, range(3, 6))
+        runs.finish(number, write_trial(tmp_path, number, 5), "finished")
+    runs.close()
+    for number in range(2):
+        assert rows_of(tmp_path, number) == epoch_metrics(history_rows(5))
+    assert (warnings_shown, runs.degraded) == ([], set())
+
+
+def wandb_services() -> list[int]:
+    """W&B services that this process started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = path.read_text().partition("(")[2].rpartition(")")
+        except OSError:
+            continue
+        if name == "wandb-core" and int(rest.split()[1]) == os.getpid():
+            found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a limit on file sizes stands for the full disk")
+def test_full_disk_costs_one_warning(tmp_path: Path) -> None:
+    write_trial(tmp_path, 0, 200)
+    script = f"""
+        import resource
+        from pathlib import Path
+        from sweeps.recorder import TrialRuns
+        from tests.trial_folders import CONFIG
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
+        runs = TrialRuns(Path({str(tmp_path)!r}), "demo", warn=print)
+        runs.start(0, CONFIG, "search")
+        runs.finish(0, Path({str(tmp_path / "trials/0000")!r}), "finished")
+        runs.close(300)
+        print(sorted(runs.degraded))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, capture_output=True, text=True)
+    warning, degraded = done.stdout.splitlines()
+    assert "the W&B copy of trial 0 is incomplete" in warning
+    assert degraded == "[0]"
+    seen = offline.count(tmp_path).get(0)
+    assert seen is None or seen.epochs < 201
+
+
+# --- modes ----------------------------------------------------------------------------------------------------------
+
+
+def test_disabled_writes_nothing(tmp_path: Path, make_runs: Callable[..., TrialRuns]) -> None:
+    runs = make_runs(mode="disabled")
+    runs.start(0, CONFIG, "search")
+    runs.finish(0, write_trial(tmp_path, 0, 1), "finished")
+    runs.close()
+    assert not (tmp_path / "wandb").exists()
+
+
+def test_online_without_a_key_is_one_line_and_offline() -> None:
+    mode, line = choose_mode("online", {"WANDB_BASE_URL": "http://127.0.0.1:9", "NETRC": "/nonexistent"})
+    assert mode == "offline"
+    assert line is not None
+    assert "there is no W&B key for http://127.0.0.1:9" in line
+
+
+def test_online_with_an_unreachable_server_is_one_line_within_seconds() -> None:
+    started = time.monotonic()
+    mode, line = choose_mode("online", {"WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": KEY})
+    assert time.monotonic() - started < 5
+    assert mode == "offline"
+    assert line is not None
+    assert "the W&B server http://127.0.0.1:9 cannot be reached" in line
+    assert KEY not in line
+
+
+@pytest.mark.parametrize(("fault", "message"), [("500", "HTTP 500"), ("cut", "cannot be reached"), (2.0, "timed out")])
+def test_probe_names_what_is_wrong(fault: Any, message: str) -> None:
+    with serving() as server:
+        server.fault = lambda request: fault
+        reason = online.problem({"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}, timeout=0.5)
+    assert reason is not None
+    assert message in reason
+
+
+def test_key_is_found_in_the_netrc_file(tmp_path: Path) -> None:
+    path = tmp_path / "netrc"
+    path.write_text(f"machine 127.0.0.1 login user password {KEY}\n")
+    path.chmod(0o600)
+    assert online.find_key({"WANDB_BASE_URL": "http://127.0.0.1:80", "NETRC": str(path)}) == KEY
+    assert online.find_key({"WANDB_BASE_URL": "http://example.invalid", "NETRC": str(path)}) is None
+
+
+def test_online_runs_arrive_and_the_key_stays_secret(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make_runs: Callable[..., TrialRuns],
+    warnings_shown: list[str],
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    with serving() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        restart_service()
+        runs = make_runs(mode="online")
+        runs.start(0, CONFIG, "search")
+        log_epochs(runs, 0, range(3))
+        runs.finish(0, write_trial(tmp_path, 0, 4), "finished")
+        runs.close(30)
+        (record,) = server.runs.values()
+        restart_service()
+    assert [row["epoch"] for row in record.history if "epoch" in row] == [0, 1, 2, 3, 4]
+    assert record.exit_codes == [0]
+    assert record.summary["test.elbo"] == METRICS["test.elbo"]
+    assert warnings_shown == []
+    assert KEY not in "".join(capfd.readouterr())
+    leaks = [path for path in tmp_path.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
+    assert leaks == []
+
+
+def test_server_that_dies_in_mid_run_leaves_a_whole_offline_run(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make_runs: Callable[..., TrialRuns],
+    warnings_shown: list[str],
+) -> None:
+    monkeypatch.setattr("sweeps.trial_run.FINISH_SECONDS", 1.0)
+    with serving() as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        restart_service()
+        runs = make_runs(mode="online")
+        runs.start(0, CONFIG, "search")
+        log_epochs(runs, 0, range(3))
+        assert wait_for(lambda: len(server.runs) == 1, 20)
+        server.fault = lambda request: "500"
+        runs.finish(0, write_trial(tmp_path, 0, 4), "finished")
+        runs.close(30)
+        restart_service()
+    assert rows_of(tmp_path, 0) == epoch_metrics(history_rows(4))
+    assert offline.count(tmp_path)[0].state == "finished"
+    assert [line for line in warnings_shown if "W&B goes on offline" in line] == warnings_shown
+    assert len(warnings_shown) == 1
+
+
+def restart_service() -> None:
+    """The client reads server and key once per process."""
+    import wandb
+
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        wandb.teardown()
+
+
+OFFLINE_SWEEP = """
+    import sys
+    from pathlib import Path
+    from sweeps.recorder import TrialRuns
+    from tests.trial_folders import CONFIG
+    folder = Path(sys.argv[1])
+    runs = TrialRuns(folder, "demo")
+    runs.start(0, CONFIG, "search")
+    runs.finish(0, folder / "trials/0000", "finished")
+    runs.close(300)
+"""
+
+
+def test_offline_asks_no_server_even_with_a_key_at_hand(tmp_path: Path) -> None:
+    write_trial(tmp_path, 0, 2)
+    with serving() as server:
+        environ = {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, "HTTPS_PROXY": server.url}
+        command = [sys.executable, "-c", textwrap.dedent(OFFLINE_SWEEP), str(tmp_path)]
+        subprocess.run(command, cwd=ROOT, env=environ, check=True)
+        assert server.requests == []
+    assert offline.count(tmp_path)[0].epochs == 3
+
+
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace records the connections of the W&B service")
+def test_offline_connects_nowhere_outside_the_loopback(tmp_path: Path) -> None:
+    write_trial(tmp_path, 0, 2)
+    trace = tmp_path / "connections"
+    watch = ["strace", "-f", "-qq", "-e", "trace=connect,sendto", "-e", "signal=none", "-o", str(trace)]
+    command = [*watch, sys.executable, "-c", textwrap.dedent(OFFLINE_SWEEP), str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if not trace.is_file() or "Operation not permitted" in done.stderr:
+        pytest.skip("strace may not trace here")
+    assert offline.count(tmp_path)[0].epochs == 3
+    addresses = [line for line in trace.read_text().splitlines() if "AF_INET" in line]
+    outside = [line for line in addresses if '"127.0.0.1"' not in line and '"::1"' not in line]
+    assert outside == []
+
+
+# --- Tune -----------------------------------------------------------------------------------------------------------
+
+
+def test_callback_follows_tunes_events_and_can_be_pickled(tmp_path: Path, warnings_shown: list[str]) -> None:
+    from sweeps.tracking import WandbCallback
+
+    callback = WandbCallback(
+        tmp_path, "demo", TrackingSettings(), lambda number: CONFIG, lambda number: "search", warnings_shown.append
+    )
+    trials = [SimpleNamespace(config={"number": number}) for number in range(3)]
+    for trial in trials:
+        callback.on_trial_start(0, trials, trial)
+        for epoch, metrics in epoch_metrics(history_rows(2)).items():
+            tunes_own = {"training_iteration": epoch + 1, "done": False, "time_total_s": 1.5, "pid": 7}
+            callback.on_trial_result(0, trials, trial, {"epoch": epoch, **metrics, **tunes_own})
+    copy = pickle.loads(pickle.dumps(callback))
+    assert copy.runs is None
+    copy.on_trial_start(0, trials, trials[0])
+    write_trial(tmp_path, 0, 2)
+    callback.on_trial_complete(0, trials, trials[0])
+    callback.on_trial_complete(0, trials, trials[1])
+    callback.on_trial_error(0, trials, trials[2])
+    callback.on_experiment_end(trials)
+    assert [seen.state for seen in offline.count(tmp_path).values()] == ["finished", "finished", "failed"]
+    assert rows_of(tmp_path, 1) == epoch_metrics(history_rows(2))
+    assert warnings_shown == []

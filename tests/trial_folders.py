@@ -1,0 +1,69 @@
+"""A trial folder as the pipeline writes it, made without training (and without importing PyTorch)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from sweeps.recorder import TrialRuns
+from sweeps.trial_run import epoch_metrics
+
+CONFIG = {"model.latent_dim": 8, "model.network.name": "mlp", "kl.estimator": "monte_carlo", "replicates": 2}
+METRICS = {"test.elbo": -90.5, "test.elbo.standard_error": 0.25, "validation.elbo": -95.5}
+
+
+def history_rows(epochs: int, replicates: int = 2) -> list[dict[str, Any]]:
+    return [
+        {
+            "replicate": replicate,
+            "epoch": epoch,
+            "step": 10 * epoch,
+            "train.loss": None if epoch == 0 else 200.0 / epoch + replicate,
+            "validation.elbo": -200.0 + epoch - replicate,
+            "validation.bits_per_dim": 4.0 / (1 + epoch),
+            "training.learning_rate": 1e-3,
+            "seconds": 0.5 * epoch,
+        }
+        for replicate in range(replicates)
+        for epoch in range(epochs + 1)
+    ]
+
+
+def variance_rows() -> list[dict[str, Any]]:
+    return [
+        {"replicate": 0, "quantity": "k1", "num_samples": count, "variance": 2.5 / count, "predicted": None}
+        for count in (1, 2, 4)
+    ]
+
+
+def log_epochs(runs: TrialRuns, number: int, epochs: range) -> None:
+    """Report a stretch of `history_rows`."""
+    metrics = epoch_metrics(history_rows(epochs.stop - 1))
+    for epoch in epochs:
+        runs.log(number, epoch, metrics[epoch])
+
+
+def write_rows(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def write_trial(run_folder: Path, number: int, epochs: int, *, finished: bool = True, replicates: int = 2) -> Path:
+    """`trials/NNNN` with a history of so many epochs; a finished trial also has what is measured at the end."""
+    folder = run_folder / "trials" / f"{number:04d}"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_rows(folder / "history.jsonl", history_rows(epochs, replicates))
+    if finished:
+        for name in ("samples", "reconstructions"):
+            (folder / "pictures").mkdir(exist_ok=True)
+            Image.new("L", (56, 56), 7 * number).save(folder / "pictures" / f"{name}.png")
+        write_rows(folder / "variance.jsonl", variance_rows())
+        (folder / "checkpoints").mkdir(exist_ok=True)
+        (folder / "checkpoints" / "replicate_0.pt").write_bytes(b"weights %d" % number)
+        result = {"status": "finished", "config_hash": "0123456789abcdef", "suspect": ["k > 0.7"]}
+        content = {**result, "metrics": METRICS, "seconds": {"total": 3.0}}
+        (folder / "result.json").write_text(json.dumps(content))
+    return folder
