@@ -1,0 +1,285 @@
+"""One trial, from configuration to a folder of results: train every replicate, measure its best weights, write it down.
+
+    config.yaml          the configuration, complete
+    result.json          means and standard errors over replicates; written last: its presence means finished
+    history.jsonl        a row per replicate and epoch
+    replicates.jsonl     a row per replicate: best epoch, test.*, variance.*, seconds
+    variance.jsonl, gradients.jsonl, evidence.jsonl      long tables
+    checkpoints/         replicate_N.pt (best weights); until the trial is finished training.pt and measured_N.json
+    pictures/            drawn by the first replicate
+    evaluations/HASH/    what `evaluate_trial` measured with other sizes
+
+Every file is written whole or not at all. An interrupted run goes on from the folder and gives the same numbers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline import checkpoints, pictures, trial_folder
+from pipeline import data as images
+from pipeline.config import ConfigError, TrialConfig, config_hash, override, parse
+from pipeline.data import ImageData
+from pipeline.measurement import Measurement, measure, total_seconds
+from pipeline.sampling import replicate_seed
+from pipeline.training import Replicate, Row, Training, TrainingDiverged, initial_vae
+from pipeline.trial_folder import mean_and_error, read_json
+from pipeline.vae import VAE
+
+Report = Callable[[int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A finished trial: its folder and the content of its result.json."""
+
+    folder: Path
+    record: dict[str, Any]
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        """Means over replicates and, as `NAME.standard_error`, their standard errors (None with one replicate)."""
+        metrics: dict[str, float | None] = self.record["metrics"]
+        return metrics
+
+    @property
+    def suspect(self) -> list[str]:
+        """Reasons to doubt the numbers; empty where there are none."""
+        return list(self.record["suspect"])
+
+
+def run_trial(
+    config: TrialConfig,
+    folder: Path | str,
+    *,
+    device: str = "cpu",
+    data: ImageData | None = None,
+    data_dir: Path | None = None,
+    report: Report | None = None,
+    threads: int | None = None,
+) -> TrialResult:
+    """Train and measure one configuration; go on with an interrupted run of it; return a finished one as it is.
+
+    Args:
+        config: the complete configuration.
+        folder: the trial's own; made if it is missing.
+        device: `cpu`, `cuda` or `cuda:N`.
+        data: the images, where they are in memory already (else they are loaded, from `data_dir`).
+        report: called after each epoch that is trained now, with the epoch and its metrics: the mean over replicates
+            under the metric's name, `.standard_error` and `.replicate_N`. An exception that it raises ends the run
+            and leaves a folder to go on from.
+        threads: torch threads (None: as they are).
+
+    Raises:
+        ConfigError: the folder holds another trial or cannot be written; data or device are not there.
+        TrainingDiverged: a replicate's loss is not finite; history and replicates so far are in the folder.
+    """
+    folder, started = Path(folder), time.perf_counter()
+    trial_folder.claim(folder, config)
+    if (folder / "result.json").is_file():
+        return TrialResult(folder, read_json(folder / "result.json"))
+    data = _prepare(config, device, data, data_dir, threads)
+    training, drawing = _train(config, data, folder, device, report)
+    measured = [_measured_once(config, data, folder, device, replicate.number) for replicate in training.replicates]
+    if config.evaluation.pictures:
+        drawing += _draw_final(config, data, folder, device)
+    rows = [_replicate_row(config, replicate, "finished") for replicate in training.replicates]
+    seconds = {"training": sum(row["seconds.training"] for row in rows), **total_seconds(measured), "pictures": drawing}
+    # After an interruption the parts include earlier runs, which this run's clock has not seen.
+    seconds["total"] = max(time.perf_counter() - started, sum(seconds.values()))
+    record = trial_folder.write_result(
+        folder, config, data, rows=rows, measured=measured, seconds=seconds, device=device
+    )
+    for leftover in ("training.pt", *(f"measured_{replicate.number}.json" for replicate in training.replicates)):
+        (folder / "checkpoints" / leftover).unlink(missing_ok=True)
+    return TrialResult(folder, record)
+
+
+def evaluate_trial(
+    folder: Path | str,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    device: str = "cpu",
+    data: ImageData | None = None,
+    data_dir: Path | None = None,
+    threads: int | None = None,
+) -> TrialResult:
+    """Measure a trial's best weights again, with other sizes: `{"evaluation.num_importance_samples": [1, 4096]}`.
+
+    The trial itself stays as it is: the results go to `evaluations/HASH/` in its folder.
+
+    Raises:
+        ConfigError: no trial with trained replicates is there, or an override is not under evaluation. or variance.
+    """
+    folder, started = Path(folder), time.perf_counter()
+    trained = trial_folder.read_config(folder)
+    for key, value in (overrides or {}).items():
+        if key.partition(".")[0] not in ("evaluation", "variance"):
+            raise ConfigError(f"{key}: only evaluation.* and variance.* can change after training, got {value!r}")
+    config = parse(override(trained.model_dump(mode="json"), overrides or {}), str(folder / "config.yaml"))
+    data = _prepare(config, device, data, data_dir, threads)
+    rows, measured = [], []
+    for number in range(config.first_replicate, config.first_replicate + config.replicates):
+        weights, row = trial_folder.load_best(folder, trained, data, number)
+        measured.append(measure(config, data, _trained_vae(config, data, weights, number, device), number))
+        rows.append(row)
+    seconds = total_seconds(measured) | {"total": time.perf_counter() - started}
+    target = folder / "evaluations" / config_hash(config)
+    record = trial_folder.write_result(
+        target, config, data, rows=rows, measured=measured, seconds=seconds, device=device
+    )
+    return TrialResult(target, record)
+
+
+def _prepare(
+    config: TrialConfig, device: str, data: ImageData | None, data_dir: Path | None, threads: int | None
+) -> ImageData:
+    """Set threads, check the device, bring the images to it."""
+    if threads is not None:
+        if threads < 1:
+            raise ConfigError(f"threads must be at least 1, got {threads}")
+        torch.set_num_threads(threads)
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"device must be one that torch can use, got {device!r}: {str(error).splitlines()[0]}"
+        ) from None
+    return (images.load(config.data, data_dir) if data is None else data).to(device)
+
+
+# --- training -------------------------------------------------------------------------------------------------------
+
+
+def _train(
+    config: TrialConfig, data: ImageData, folder: Path, device: str, report: Report | None
+) -> tuple[Training, float]:
+    """Train to the end from wherever the folder stands. Returns the training, and the seconds spent on pictures."""
+    training = Training(config, data, device)
+    path, identity = folder / "checkpoints" / "training.pt", trial_folder.identity(config, data)
+    if (state := checkpoints.load(path, identity)) is not None:
+        training.restore(state)
+    throttle, saved, drawing, status = checkpoints.Throttle(), training.epoch, 0.0, "stopped"
+
+    def save() -> None:
+        nonlocal saved
+        if saved < training.epoch:
+            started = time.perf_counter()
+            checkpoints.save(path, training.state(), identity)
+            checkpoints.write_rows(folder / "history.jsonl", _history(training))
+            throttle.saved(time.perf_counter() - started)
+            saved = training.epoch
+
+    try:
+        for rows in training.run():
+            if throttle.due() or training.finished:
+                save()
+            drawing += _draw_samples(config, training, folder)
+            if report is not None:
+                _report_or_save(report, training.epoch, rows, save)
+        status = "trained"
+    except TrainingDiverged:
+        status = "diverged"
+        raise
+    finally:
+        rows = [_replicate_row(config, replicate, status) for replicate in training.replicates]
+        checkpoints.write_rows(folder / "replicates.jsonl", rows)
+        checkpoints.write_rows(folder / "history.jsonl", _history(training))
+    for replicate, row in zip(training.replicates, rows):
+        trial_folder.save_best(folder, config, data, replicate.best_weights, row | {"status": "finished"})
+    return training, drawing
+
+
+def _report_or_save(report: Report, epoch: int, rows: list[Row], save: Callable[[], None]) -> None:
+    """Report an epoch. Who stops the trial here may want to go on later: then nothing trained so far may be lost."""
+    try:
+        report(epoch, report_metrics(rows))
+    except BaseException:
+        save()
+        raise
+
+
+def report_metrics(rows: list[Row]) -> dict[str, float]:
+    """One epoch: mean, standard error and single values over replicates; what does not exist yet is left out."""
+    metrics: dict[str, float] = {}
+    for name in rows[0].keys() - {"replicate", "epoch"}:
+        values = {row["replicate"]: row[name] for row in rows}
+        if None in values.values():
+            continue
+        metrics[name], error = mean_and_error(list(values.values()))
+        metrics |= {f"{name}.replicate_{number}": value for number, value in values.items()}
+        if error is not None:
+            metrics[f"{name}.standard_error"] = error
+    return dict(sorted(metrics.items()))
+
+
+def _history(training: Training) -> list[Row]:
+    return [row for replicate in training.replicates for row in replicate.rows]
+
+
+def _replicate_row(config: TrialConfig, replicate: Replicate, status: str) -> Row:
+    """The replicate at its best epoch, whose weights are the ones that are measured."""
+    best: Row = next((row for row in replicate.rows if row["epoch"] == replicate.best_epoch), {})
+    return {
+        "replicate": replicate.number,
+        "seed": replicate_seed(config.seed, replicate.number, "training"),
+        "status": status,
+        "epochs": max(0, len(replicate.rows) - 1),
+        "best_epoch": replicate.best_epoch,
+        **{key: value for key, value in best.items() if key.startswith(("train.", "validation."))},
+        "seconds.training": replicate.seconds,
+    }
+
+
+# --- what is done with trained weights ------------------------------------------------------------------------------
+
+
+def _trained_vae(config: TrialConfig, data: ImageData, weights: dict[str, Tensor], number: int, device: str) -> VAE:
+    vae = initial_vae(config, data, number)
+    vae.load_state_dict(weights)
+    return vae.to(device).eval()
+
+
+def _best_vae(config: TrialConfig, data: ImageData, folder: Path, number: int, device: str) -> VAE:
+    weights, _ = trial_folder.load_best(folder, config, data, number)
+    return _trained_vae(config, data, weights, number, device)
+
+
+def _measured_once(config: TrialConfig, data: ImageData, folder: Path, device: str, number: int) -> Measurement:
+    """A replicate's measurement, read back where an interrupted run had made it already."""
+    path = folder / "checkpoints" / f"measured_{number}.json"
+    if not path.is_file():
+        checkpoints.write_json(path, measure(config, data, _best_vae(config, data, folder, number, device), number))
+    measured: Measurement = read_json(path)
+    return measured
+
+
+def _draw_samples(config: TrialConfig, training: Training, folder: Path) -> float:
+    """At some epochs, samples of the first replicate: always from the same noise, so that epochs compare."""
+    if not config.evaluation.pictures or training.epoch not in pictures.epochs_to_draw(config.training.epochs):
+        return 0.0
+    started, first = time.perf_counter(), training.replicates[0]
+    path = folder / "pictures" / f"samples_epoch_{training.epoch:04d}.png"
+    pictures.samples(first.vae, path, seed=replicate_seed(config.seed, first.number, "pictures"))
+    return time.perf_counter() - started
+
+
+def _draw_final(config: TrialConfig, data: ImageData, folder: Path, device: str) -> float:
+    """Everything that the first replicate's best weights can show. Returns the seconds it took."""
+    started, number = time.perf_counter(), config.first_replicate
+    vae = _best_vae(config, data, folder, number, device)
+    seed, target = replicate_seed(config.seed, number, "pictures"), folder / "pictures"
+    pictures.samples(vae, target / "samples_final.png", seed=seed)
+    pictures.reconstructions(vae, data.test, target / "reconstructions.png", seed=seed)
+    if vae.latent_dim == 2:
+        pictures.manifold(vae, target / "manifold.png", seed=seed)
+    else:
+        pictures.traversals(vae, data.test[0], target / "traversals.png", seed=seed)
+    return time.perf_counter() - started
