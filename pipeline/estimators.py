@@ -165,7 +165,7 @@ def pareto_k(log_weights: Float[Tensor, "sample ..."]) -> Float[Tensor, "*batch"
     """Shape of the generalised Pareto tail of the weights (Vehtari et al. 2024), by arviz-stats.
 
     Above 0.5 the weights have no finite variance, above 0.7 the estimate is not to be trusted. NaN where there is no
-    tail to fit: fewer than 25 draws, or equal weights.
+    tail to fit (fewer than 25 draws, or equal weights), inf where the tail spans more than double precision.
     """
     columns = log_weights.detach().double().cpu().reshape(len(log_weights), -1).T
     shapes = torch.tensor([_tail_shape(column) for column in columns], dtype=torch.float64)
@@ -175,9 +175,13 @@ def pareto_k(log_weights: Float[Tensor, "sample ..."]) -> Float[Tensor, "*batch"
 def _tail_shape(log_weights: Float[Tensor, " sample"]) -> float:
     from arviz_stats.base.array import array_stats  # slow to import, and only evaluations need it
 
-    if len(log_weights) < 25:
+    count = len(log_weights)
+    if count < 25:
         return math.nan
-    with np.errstate(all="ignore"):  # a tail of weights that underflow; the fit's own answer is what counts
+    tail = log_weights.sort(descending=True).values[: 1 + (math.isqrt(9 * count) if count > 225 else count // 5)]
+    if tail[0] - tail[-1] > 700:  # exp underflows, and a fit to zeros would look harmless
+        return math.inf
+    with np.errstate(all="ignore"):
         try:
             # PSIS is written for leave-one-out: it expects the log-likelihood, whose negative is the log weight.
             _, shape = array_stats.psislw(-log_weights.numpy())
