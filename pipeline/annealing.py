@@ -185,7 +185,8 @@ def from_prior(vae: VAE, x: Tensor, generator: torch.Generator, *, num_temperatu
 
     def draw_start(num: int) -> Tensor:
         with torch.no_grad():
-            return distributions.sample(prior, num * len(x), generator).unflatten(0, (num, len(x)))
+            z: Tensor = distributions.sample(prior, num * len(x), generator).unflatten(0, (num, len(x)))
+        return z
 
     return Path(draw_start, prior.log_prob, log_joint_of(vae, x), num_temperatures)
 
