@@ -193,6 +193,8 @@ def _lines(frame: pd.DataFrame, x: str, y: str, keys: list[str], error: str | No
 def gradient_slopes(gradients: pd.DataFrame, *, by: By = (), confidence: float = CONFIDENCE) -> pd.DataFrame:
     """Slopes of log signal-to-noise: against L (objective elbo) and against K (objective iwae), beside the theory.
 
+    The slope in L is exact; those in K are limits for large K, which a small K need not have reached.
+
     Returns:
         `fit_slope`'s columns with `parameters`, `estimator`, `objective`, `against` (`num_samples` or
         `num_importance_samples`), `expected` (NaN where theory names none) and `contains_expected`.

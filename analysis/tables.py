@@ -29,6 +29,7 @@ TABLES = (
     "importance",
     "references",
 )
+UNITS = {"active_units": "units", "effective_sample_size": "draws", "pareto_k": "", "importance": ""}
 EMPTY_DTYPES = {"integer": "int64", "number": "float64", "text": "str", "boolean": "bool"}
 
 
@@ -101,7 +102,7 @@ def joined(
     configuration = configuration_columns(trials) if columns is None else list(columns)
     context = ["trial", "phase", "trial_status", "suspect", "config_hash", *configuration]
     kept = [name for name in context if name == "trial" or name not in frame.columns]
-    return frame.merge(trials[kept], on="trial", how="inner", validate="many_to_one")
+    return frame.merge(trials[kept], on="trial", how="inner", validate="many_to_one").copy()
 
 
 def configuration_columns(trials: pd.DataFrame) -> list[str]:
@@ -123,10 +124,10 @@ def unit_of(name: str) -> str:
     if name.startswith("seconds") or leaf == "seconds":
         return "seconds"
     if name.startswith("variance.") or leaf in ("variance", "between_images", "predicted"):
-        return "" if leaf.endswith(("_ratio", "_slope", "_slope_antithetic", "_slope_sobol")) else "nats²"
-    return {"bits_per_dim": "bits per dimension", "active_units": "units", "pareto_k": "", "importance": ""}.get(
-        leaf, "nats"
-    )
+        return "" if "_ratio" in leaf or "_slope" in leaf else "nats²"
+    if leaf.endswith("bits_per_dim"):
+        return "bits per dimension"
+    return UNITS.get(leaf, "nats")
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -161,7 +162,9 @@ def _read_table(path: Path, name: str) -> pd.DataFrame:
         _check_column(path, table, column, rule)
     frame = table.to_pandas()
     numbers = [name for name, rule in rules["columns"].items() if rule["type"] == "number"]
-    frame = frame.astype(dict.fromkeys(numbers, "float64"))
+    numbers = [name for name in numbers if frame[name].dtype != "float64"]
+    # Casting columns one by one fragments a frame, and pandas warns when a wide one then grows; a copy joins it again.
+    frame = frame.astype(dict.fromkeys(numbers, "float64")).copy()
     key = rules["key"]
     if key and frame.duplicated(key).any():
         row = frame.loc[frame.duplicated(key), key].iloc[0]

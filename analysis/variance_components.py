@@ -83,30 +83,21 @@ def variance_components(
 
 def _between_replicates(replicates: pd.DataFrame, table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Pooled within-trial variance over replicates of each quantity's metric, per group."""
-    wanted = table[["quantity", "num_importance_samples"]].drop_duplicates()
-    parts = []
-    for quantity, k in wanted.itertuples(index=False):
-        metric = metric_of(quantity, k, replicates.columns)
-        if metric not in replicates.columns:
-            continue
-        trial = replicates.groupby([*keys, "trial"], dropna=False)[metric].agg(n="count", spread="var").reset_index()
-        trial["degrees"] = trial["n"] - 1
-        trial["squares"] = trial["spread"].fillna(0.0) * trial["degrees"]
-        pooled = trial.assign(all=0).groupby(keys or ["all"], dropna=False)[["squares", "degrees", "n"]].sum()
-        pooled["trials"] = trial.assign(all=0).groupby(keys or ["all"], dropna=False).size()
-        pooled["between_replicates"] = pooled["squares"] / pooled["degrees"].where(pooled["degrees"] > 0)
-        pooled = pooled.rename(columns={"n": "replicates"}).reset_index()
-        pooled = pooled[[*keys, "between_replicates", "replicates", "trials"]]
-        parts.append(pooled.assign(quantity=quantity, num_importance_samples=k))
-    names = [*keys, "between_replicates", "replicates", "trials", "quantity", "num_importance_samples"]
-    if not parts:
-        numbers = ["between_replicates", "replicates", "trials"]
-        return (
-            table[[*keys, "quantity", "num_importance_samples"]]
-            .drop_duplicates()
-            .assign(**dict.fromkeys(numbers, np.nan))
-        )
-    return pd.concat(parts, ignore_index=True)[names]
+    estimators = table[["quantity", "num_importance_samples"]].drop_duplicates()
+    metrics = [metric_of(q, k, replicates.columns) for q, k in estimators.itertuples(index=False)]
+    estimators = estimators.assign(metric=metrics).astype({"metric": "str"})
+    known = [name for name in dict.fromkeys(metrics) if name in replicates.columns]
+    values = replicates.melt([*keys, "trial"], known, var_name="metric").astype({"metric": "str"})
+    trial = values.groupby([*keys, "metric", "trial"], dropna=False)["value"].agg(n="count", spread="var").reset_index()
+    # A trial with one replicate has no variance and no degree of freedom: it adds nothing to either sum.
+    degrees = (trial["n"] - 1).clip(lower=0)
+    trial = trial.assign(degrees=degrees, squares=trial["spread"].fillna(0.0) * degrees)
+    pooled = trial.groupby([*keys, "metric"], dropna=False).agg(
+        squares=("squares", "sum"), degrees=("degrees", "sum"), replicates=("n", "sum"), trials=("n", "size")
+    )
+    pooled["between_replicates"] = pooled["squares"] / pooled["degrees"].where(pooled["degrees"] > 0)
+    pooled = pooled.drop(columns=["squares", "degrees"]).reset_index()
+    return estimators.merge(pooled, on="metric").drop(columns="metric")
 
 
 def predicted_vs_measured(
@@ -186,7 +177,9 @@ def k3_divergence(variance: pd.DataFrame, by: By = ("model.latent_dim",), *, car
     if not {"k1", "k3"} <= set(rows["quantity"]):
         return pd.DataFrame(columns=names)
     k3 = rows[rows["quantity"] == "k3"].assign(all=0)
-    k3 = k3.assign(carrying_draws=k3["draws"] / (k3["excess_kurtosis"] + 3.0), infinite=np.isinf(k3["predicted"]))
+    # An unbiased estimate of the kurtosis can exceed the largest that R draws can have, which is about R.
+    carrying_draws = (k3["draws"] / (k3["excess_kurtosis"] + 3.0)).clip(lower=1.0)
+    k3 = k3.assign(carrying_draws=carrying_draws, infinite=np.isinf(k3["predicted"]))
     k1 = rows[rows["quantity"] == "k1"].assign(all=0)
     group = keys or ["all"]
     table = k3.groupby(group, dropna=False).agg(
@@ -206,17 +199,21 @@ def k3_divergence(variance: pd.DataFrame, by: By = ("model.latent_dim",), *, car
 def prior_monte_carlo_curve(evidence: pd.DataFrame, by: By = (), confidence: float = 0.95) -> pd.DataFrame:
     """Bias of prior Monte Carlo (nats) against the number of prior draws.
 
+    About exp(KL(posterior || prior)) draws are necessary and sufficient (Chatterjee & Diaconis 2018, theorem 1.1).
+    Below that the estimate is far too low by an amount that the KL alone does not give: with one draw it is the reverse
+    KL(prior || posterior), often many times larger.
+
     Returns:
         `summarise`'s columns of the bias per `by` and `num_draws` (the unit is the replicate: its images share a
-        model), with `kl` (mean, nats) and `expected` = -log(1 + exp(KL)/draws), the shortfall when exp(KL) draws are
-        needed.
+        model), with `kl` (mean, nats), `expected_draws` = exp(KL), and `expected`: 0 nats from that many draws on, NaN
+        below.
     """
     keys = [*as_list(by), "num_draws"]
     rows = evidence[(evidence["estimator"] == "prior_monte_carlo") & np.isfinite(evidence["bias"])]
     table = summarise(rows, "bias", keys, unit=("trial", "replicate"), confidence=confidence)
-    table["kl"] = summarise(rows, "kl", keys)["mean"]
-    table["expected"] = -np.logaddexp(0.0, table["kl"] - np.log(table["num_draws"].astype(float)))
-    return table
+    table["kl"] = summarise(rows, "kl", keys, unit=("trial", "replicate"))["mean"]
+    table["expected_draws"] = np.exp(table["kl"])
+    return table.assign(expected=np.where(table["num_draws"] >= table["expected_draws"], 0.0, np.nan))
 
 
 def draws_needed(evidence: pd.DataFrame, by: By = (), *, tolerance: float = 1.0) -> pd.DataFrame:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import synthetic_tables as tables
 from PIL import Image
-from synthetic_tables import HOSTILE, PIXELS, TEST_IMAGES, Options, true_bound
+from synthetic_tables import HOSTILE, TEST_IMAGES, Options, true_bound
 
 
 def write(folder: Path | str, options: Options = Options(), **changes: Any) -> Path:  # noqa: B008
@@ -127,17 +127,20 @@ def _info(options: Options, count: int) -> dict[str, Any]:
         "command": "elbosweep run specs/synthetic.yaml",
         "git": {"revision": "0" * 40, "dirty": False},
         "versions": {"elbosweep": "0.1.0", "torch": "2.14.1", "optuna": "4.6.0", "ray": "2.52.0"},
-        "hardware": {"cpu": "synthetic", "cores": 2, "gpus": []},
+        "hardware": {"machine": "x86_64", "system": "Linux", "cores": 2, "memory_gib": 8.0, "gpus": []},
         "data": {
             "name": f"npz:{HOSTILE}" if options.hostile else "digits",
-            "checksum": "c0ffee",
+            "checksum": "c0ffee" * 10,
+            "levels": 16,
+            "image_shape": [8, 8],
             "train": 1257,
             "validation": 270,
             "test": TEST_IMAGES,
-            "pixels": PIXELS,
         },
+        "resumed": 0,
+        "resources": {"workers": 2, "cpus": 1, "gpus": 0},
         "started": "2026-01-05T09:00:00+00:00",
-        "ended": "2026-01-05T09:30:00+00:00" if options.state == "finished" else None,
+        "ended": "2026-01-05T09:30:00+00:00",
         "seconds": 20.0 * count,
     }
 

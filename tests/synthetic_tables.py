@@ -158,6 +158,7 @@ def replicates(trials: pd.DataFrame, options: Options, rng: np.random.Generator)
     metrics["test.kl_monte_carlo"] = kl + 0.02 * rng.normal(size=count)
     for k in (1, 8, 64, 512):
         metrics[f"test.iwae_{k}"] = elbo + 0.35 * np.sqrt(d) * (1.0 - k**-0.5) + 0.01 * rng.normal(size=count)
+    metrics["test.effective_sample_size"] = 512.0 / (1.0 + 0.3 * d)
     metrics["test.active_units"] = np.minimum(d, 11.0)
     metrics["test.mutual_information"] = kl * 0.95
     metrics["test.aggregate_kl"] = kl * 0.05
@@ -171,7 +172,8 @@ def replicates(trials: pd.DataFrame, options: Options, rng: np.random.Generator)
             "best_epoch": options.epochs,
             "epochs": options.epochs,
             "status": frame["status"],
-            "validation.elbo": elbo + 0.3 * rng.normal(size=count),
+            **_split_metrics("train", elbo + 1.5, kl),
+            **_split_metrics("validation", elbo + 0.3 * rng.normal(size=count), kl),
             **metrics,
             **{f"{name}.standard_error": error for name in metrics},
             "test.bits_per_dim": -elbo / (PIXELS * np.log(2.0)),
@@ -189,10 +191,20 @@ def replicates(trials: pd.DataFrame, options: Options, rng: np.random.Generator)
     return out if options.variance_study else out.drop(columns=[c for c in out if c.startswith("variance.")])
 
 
+def _split_metrics(split: str, elbo: Any, kl: Any) -> dict[str, Any]:
+    bits = -elbo / (PIXELS * np.log(2.0))
+    return {
+        f"{split}.elbo": elbo,
+        f"{split}.reconstruction": -elbo - kl,
+        f"{split}.kl": kl,
+        f"{split}.bits_per_dim": bits,
+    }
+
+
 def with_metrics(
     trials: pd.DataFrame, replicates: pd.DataFrame, options: Options, rng: np.random.Generator
 ) -> pd.DataFrame:
-    means = [c for c in replicates if c.partition(".")[0] in ("test", "validation", "variance")]
+    means = [c for c in replicates if c.partition(".")[0] in ("train", "test", "validation", "variance")]
     means = [c for c in means if not c.endswith(".standard_error")]
     groups = replicates.groupby("trial")[means]
     summary = groups.mean().join(groups.sem().add_suffix(".standard_error"))
@@ -228,9 +240,7 @@ def history(replicates: pd.DataFrame, options: Options, rng: np.random.Generator
     out = pd.DataFrame({"trial": keys["trial"], "replicate": keys["replicate"], "epoch": keys["epoch"]})
     out["step"], out["train.loss"] = 10 * keys["epoch"], -elbo
     for split, shift in (("train", 1.5), ("validation", 0.0)):
-        out[f"{split}.elbo"], out[f"{split}.kl"] = elbo + shift, kl
-        out[f"{split}.reconstruction"] = -(elbo + shift) - kl
-        out[f"{split}.bits_per_dim"] = -(elbo + shift) / (PIXELS * np.log(2.0))
+        out = out.assign(**_split_metrics(split, elbo + shift, kl))
     trained = [c for c in out if c.startswith("train.")]
     out.loc[out["epoch"] == 0, trained] = np.nan  # epoch 0 is the model before training
     out["training.learning_rate"] = 1e-3
@@ -296,7 +306,7 @@ def gradients(replicates: pd.DataFrame, rng: np.random.Generator) -> pd.DataFram
 
 
 def evidence(replicates: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Prior Monte Carlo falls short by about KL - ln(draws) nats until it has exp(KL) draws."""
+    """Prior Monte Carlo that is within a nat once it has exp(KL) draws (its bias with fewer is a stand-in)."""
     draws = pd.DataFrame({"num_draws": [1, 10, 100, 1000, 10_000, 100_000]})
     frame = replicates[["trial", "replicate", "test.elbo", "test.kl"]].merge(
         pd.DataFrame({"image": range(8)}), how="cross"

@@ -54,7 +54,7 @@ def test_a_simulated_measurement_has_the_predicted_standard_error(scope: str) ->
     assert mean.std(ddof=1) == pytest.approx(float(expected), abs=4 * float(expected) / np.sqrt(2 * repeats))
 
 
-@pytest.mark.parametrize("target", [2.0, 0.7, 0.4])
+@pytest.mark.parametrize("target", [2.0, 0.5])
 def test_every_plan_reaches_its_target(sweep: tables.Sweep, target: float) -> None:
     table = planning.plan(sweep, target)
     reached = table[table["reachable"]]
@@ -94,7 +94,7 @@ def test_no_other_design_is_cheaper(sweep: tables.Sweep) -> None:
 
 
 def test_a_tighter_target_costs_more(sweep: tables.Sweep) -> None:
-    costs = [planning.plan(sweep, target)["seconds"] for target in (2.0, 1.0, 0.5, 0.25)]
+    costs = [planning.plan(sweep, target)["seconds"] for target in (2.0, 0.5)]
     for cheap, dear in itertools.pairwise(costs):
         assert (dear >= cheap * (1 - 1e-12))[dear.notna() & cheap.notna()].all()
 

@@ -468,12 +468,22 @@ def test_k3s_divergence_shows_in_the_draws_that_carry_it() -> None:
     assert row["k1_variance"] == pytest.approx(0.5 * 0.7**2, rel=0.1)
 
 
-def test_prior_monte_carlo_falls_short_by_the_kl(sweep: tables.Sweep) -> None:
+def test_the_bias_of_prior_monte_carlo_is_averaged_over_replicates(sweep: tables.Sweep) -> None:
     evidence = tables.joined(sweep, "evidence")
     curve = statistics.prior_monte_carlo_curve(evidence, "model.latent_dim")
-    one = curve[curve["num_draws"] == 1]
-    assert one["mean"].to_numpy() == pytest.approx(one["expected"].to_numpy(), rel=0.05)
-    assert (curve["n"] == curve["model.latent_dim"].map(tables.joined(sweep).groupby("model.latent_dim").size())).all()
+    own = evidence[evidence["estimator"] == "prior_monte_carlo"]
+    for row in curve.to_dict("records"):
+        same = own[(own["model.latent_dim"] == row["model.latent_dim"]) & (own["num_draws"] == row["num_draws"])]
+        means = same.groupby(["trial", "replicate"])["bias"].mean()
+        interval = stats.ttest_1samp(means, 0.0).confidence_interval(0.95)
+        assert [row["n"], row["mean"]] == [len(means), pytest.approx(means.mean())]
+        assert [row["low"], row["high"]] == pytest.approx([interval.low, interval.high])
+        assert row["expected_draws"] == pytest.approx(np.exp(same["kl"].mean()))
+        assert np.isnan(row["expected"]) == (row["num_draws"] < row["expected_draws"])
+
+
+def test_draws_needed_are_counted_image_by_image(sweep: tables.Sweep) -> None:
+    evidence = tables.joined(sweep, "evidence")
     needed = statistics.draws_needed(evidence, tolerance=1.0)
     own = evidence[evidence["estimator"] == "prior_monte_carlo"]
     for row in needed.sample(20, random_state=0).to_dict("records"):

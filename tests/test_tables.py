@@ -129,6 +129,16 @@ def test_a_column_without_any_value_is_accepted_where_the_schema_allows_it(run: 
     assert frame["predicted"].isna().all()
 
 
+def test_a_wide_table_can_grow_without_a_warning(run: Path) -> None:
+    for name in ("trials", "replicates"):
+        rewrite(
+            run / f"{name}.parquet", lambda f: f.join(pd.DataFrame(dict.fromkeys(map(str, range(200)), 1.0), f.index))
+        )
+    sweep = tables.load(run)
+    for frame in (sweep.trials, sweep.replicates, tables.joined(sweep), tables.joined(sweep, "variance")):
+        assert len(frame.assign(added=1.0)) == len(frame)  # filterwarnings = error
+
+
 @pytest.mark.parametrize(
     ("cell", "text"),
     [(None, ""), ("[]", ""), (json.dumps(["a", "b"]), "a; b"), ("plain", "plain"), ("[not json", "[not json")],
@@ -179,6 +189,8 @@ def test_the_configuration_in_the_schema_is_the_pipelines() -> None:
         ("test.elbo", "nats"),
         ("test.elbo.standard_error", "nats"),
         ("test.bits_per_dim", "bits per dimension"),
+        ("test.iwae_8_bits_per_dim", "bits per dimension"),
+        ("test.effective_sample_size", "draws"),
         ("seconds.training", "seconds"),
         ("variance.k1", "nats²"),
         ("variance.k1_ratio", ""),
