@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -14,9 +15,16 @@ from analysis import tables
 from analysis.tables import TableError
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return synthetic.write(folder, dims=(2, 8), epochs=2, failed=1, stopped=1, suspect=1, pictures=False)
+
+
 @pytest.fixture
-def run(tmp_path: Path) -> Path:
-    return synthetic.write(tmp_path / "run", dims=(2, 8), epochs=2, failed=1, stopped=1, suspect=1, pictures=False)
+def run(written: Path, tmp_path: Path) -> Path:
+    """A run folder that the test may damage."""
+    return shutil.copytree(written, tmp_path / "run")
 
 
 def rewrite(path: Path, change, version: int | None = 1) -> None:
