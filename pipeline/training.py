@@ -23,7 +23,7 @@ from pipeline.objectives import build_objective
 from pipeline.sampling import draw, replicate_seed
 from pipeline.vae import VAE, build_vae
 
-VALIDATION_SAMPLES = 4
+VALIDATION_SAMPLES = 2
 """Draws per image in the validation bound. The same for every trial, whatever it trains with, so they compare."""
 VALIDATION_CHUNK = 1024
 TRAIN_QUANTITIES = ("loss", "elbo", "reconstruction", "kl", "bits_per_dim")
