@@ -1,12 +1,13 @@
 """Which replicates the curves of the report rest on, and which were only passed on the way.
 
-A designed sweep (phase `factorial`) says for itself which configurations it compares: all of them are in the curve, with the
-fresh seeds of their confirmation. A search visits latent dimensions unevenly and picks winners; there, each point is the
-configuration with the best validation bound of its cell, measured on fresh seeds where it was confirmed.
+A designed sweep (phase `factorial`) says for itself which configurations it compares: all of them are in the curve,
+with the fresh seeds of their confirmation. A search visits latent dimensions unevenly and picks winners; there, each
+point is the configuration with the best validation bound of its cell, on fresh seeds where it was confirmed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +47,9 @@ class Headline:
         """Mean and 95 % interval of `value` for each D and series; empty where the sweep did not measure it."""
         if value not in self.replicates.columns:
             return pd.DataFrame(columns=[DIMENSION, "series", "n", "mean", "low", "high"])
-        return statistics.summarise(self.replicates, value, [DIMENSION, "series"], unit=self.unit).dropna(subset=["mean"])
+        return statistics.summarise(self.replicates, value, [DIMENSION, "series"], unit=self.unit).dropna(
+            subset=["mean"]
+        )
 
 
 def headline(sweep: tables.Sweep) -> Headline:
@@ -54,12 +57,18 @@ def headline(sweep: tables.Sweep) -> Headline:
     everything = tables.joined(sweep)
     designed = everything[everything["phase"] == "factorial"]
     if not designed.empty:
-        chosen = everything["config_hash"].isin(set(designed["config_hash"])) & everything["phase"].isin(["factorial", "confirm"])
-        basis = "Points are the replicates of the designed trials, with their confirmation on fresh seeds where there was one."
+        chosen = everything["config_hash"].isin(set(designed["config_hash"])) & everything["phase"].isin(
+            ["factorial", "confirm"]
+        )
+        basis = (
+            "Points are the replicates of the designed trials, with their confirmation on fresh seeds "
+            "where there was one."
+        )
     else:
         chosen = _winners(everything)
         basis = (
-            "Each point is the configuration with the best validation.elbo of its D, estimator and L, measured on fresh seeds "
+            "Each point is the configuration with the best validation.elbo of its D, estimator and L, "
+            "measured on fresh seeds "
             "where it was confirmed and otherwise on the seeds that chose it (biased upwards)."
         )
     kept = everything[chosen]
@@ -91,7 +100,7 @@ def _winners(replicates: pd.DataFrame) -> pd.Series:
     return fresh | same
 
 
-def _name(row: dict[str, Any], varies: set[str]) -> str:
+def _name(row: Mapping[Any, Any], varies: set[str]) -> str:
     """`closed form, L = 4`; further settings by their own key."""
     parts = [label(row["kl.estimator"])] if "kl.estimator" in row else []
     if "objective.num_samples" in row and ("objective.num_samples" in varies or not parts):

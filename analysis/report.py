@@ -46,7 +46,9 @@ def write(run_folder: Path, report_folder: Path) -> Path:
     return write_pages(sweep, [module.page(sweep) for module in PAGES], Path(report_folder))
 
 
-def write_pages(sweep: tables.Sweep, pages: Sequence[Page], folder: Path, *, html: str = "index", markdown: str = "report") -> Path:
+def write_pages(
+    sweep: tables.Sweep, pages: Sequence[Page], folder: Path, *, html: str = "index", markdown: str = "report"
+) -> Path:
     """Write some pages as one HTML and one Markdown file, with their figures and tables beside them."""
     folder.mkdir(parents=True, exist_ok=True)
     rendered = [(page, [_render(block, folder) for block in page.blocks]) for page in pages]
@@ -75,7 +77,8 @@ def _render(block: Block, folder: Path) -> dict[str, Any]:
         item |= _write_table(block, folder / "tables")
     elif isinstance(block, Figure):
         item["panels"] = [
-            (panel, Markup(theme.save(panel.draw, folder / "figures" / panel.name, panel.size))) for panel in block.panels
+            (panel, Markup(theme.save(panel.draw, folder / "figures" / panel.name, panel.size)))
+            for panel in block.panels
         ]
     elif isinstance(block, Gallery):
         item["pictures"] = [
@@ -117,7 +120,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 def script(build: Callable[[tables.Sweep], Page], arguments: Sequence[str] | None = None) -> int:
-    """One page as a program: `python -m analysis.mc_variance RUN [REPORT]` writes REPORT/PAGE.html and prints its findings.
+    """One page as a program: `python -m analysis.mc_variance RUN [REPORT]` writes it and prints what it found.
 
     Returns:
         The exit code: 0, or 2 where the tables cannot be read (the message is one line on standard error).

@@ -1,6 +1,6 @@
-"""One look for every figure: seaborn's theme, a colour-blind-safe palette, and files that are the same bytes every time.
+"""One look for every figure: seaborn's theme, a colour-blind-safe palette, files that are the same bytes every time.
 
-Figures are drawn on `matplotlib.figure.Figure` without pyplot: no global state, no window, no warning about open figures.
+Figures are drawn on `matplotlib.figure.Figure` without pyplot: no global state, no window, no open figures to close.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import matplotlib as mpl
 import seaborn as sns
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -45,13 +46,13 @@ RASTER_FROM = 2000
 """Points from which a scatter is drawn as pixels inside the vector files: 3,000 vector points weigh a megabyte."""
 
 
-def rc() -> dict[str, Any]:
+def rc() -> Any:
     """Settings under which a figure is both drawn and saved."""
     settings = dict(sns.axes_style("ticks"))
     settings.update(sns.plotting_context("paper"))
     settings.update(
         {
-            "axes.prop_cycle": mpl.cycler(color=COLOURS),
+            "axes.prop_cycle": cycler(color=COLOURS),
             "axes.edgecolor": MUTED,
             "axes.labelcolor": INK,
             "axes.titlecolor": INK,
@@ -134,7 +135,9 @@ def inline(svg: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
-    svg = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1), count=1)
+    svg = re.sub(
+        r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1), count=1
+    )
     for fixed, variable in ((INK, "--ink"), (MUTED, "--muted"), (GRID, "--grid"), (PAPER, "--panel")):
         svg = svg.replace(fixed, f"var({variable})")
     svg = re.sub(r"'DejaVu Sans'[^;\"]*sans-serif|'DejaVu Sans'", "var(--sans)", svg)
@@ -188,7 +191,7 @@ def ticks_at(axis: Any, values: Iterable[float], *, log: bool) -> None:
 
 
 def thin(values: Sequence[float], *, log: bool, least: float = 0.065) -> list[float]:
-    """The values whose labels fit: neighbours at least `least` of the axis apart; powers of two win where two compete."""
+    """The values whose labels fit: neighbours at least `least` of the axis apart; powers of two win a contest."""
     if len(values) < 2:
         return list(values)
     place = math.log2 if log else float
@@ -207,7 +210,8 @@ def legend_below(axes: Axes, *, columns: int | None = None, title: str | None = 
     unique = dict(zip(labels, handles))
     if not unique:
         return
-    figure = axes.figure
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # axes are drawn on a figure
     if columns is None:
         width = figure.get_size_inches()[0]
         longest = max(len(label) for label in unique)

@@ -93,7 +93,7 @@ def count(number: int, singular: str, plural: str | None = None) -> str:
 
 def listed(words: Sequence[object], *, most: int = 6) -> str:
     """`a, b and c`; a long list is cut with the number left out."""
-    words = [str(word) for word in words]
-    if len(words) > most:
-        return f"{', '.join(words[:most])} and {len(words) - most} more"
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
+    texts = [str(word) for word in words]
+    if len(texts) > most:
+        return f"{', '.join(texts[:most])} and {len(texts) - most} more"
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}" if texts else "none"

@@ -1,10 +1,12 @@
-"""Frame -> axes. Every number that is drawn was computed in `statistics` or `planning`; nothing is computed here.
+"""Frame -> axes. Every number that is drawn was computed in `statistics` or `planning`.
 
-Conventions: a summary frame has columns `mean`, `low`, `high` (a 95 % interval; NaN where there is none); a *series* is the
-text column that names the lines of a figure; a *style* maps each series to matplotlib's line properties, in legend order.
+Conventions: a summary frame has columns `mean`, `low`, `high` (a 95 % interval; NaN where there is none); a *series* is
+the text column that names the lines of a figure; a *style* maps each series to matplotlib's line properties, in legend
+order.
 """
 
 from analysis.figures.curves import (
+    Style,
     against,
     interval,
     lines,
@@ -21,6 +23,7 @@ from analysis.figures.rows import bars, forest, ratios, shares, stacked, z_score
 from analysis.figures.search import front, search_history
 
 __all__ = [
+    "Style",
     "against",
     "bars",
     "forest",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,13 @@ from matplotlib.axes import Axes
 from analysis import theme
 from analysis.theme import GRID, INK, MUTED, PAPER
 
+Style = dict[str, Any]
+"""matplotlib's line properties."""
+Styles = Mapping[Any, Style]
+"""How each series looks, in the order of the legend."""
 
-def styles(keys: Sequence[tuple[object, ...]]) -> dict[tuple[object, ...], dict[str, object]]:
+
+def styles(keys: Sequence[tuple[object, ...]]) -> dict[tuple[object, ...], Style]:
     """Colour by the first part of each key, marker and dash by the second: colour is never the only difference."""
     firsts = list(dict.fromkeys(key[0] for key in keys))
     seconds = list(dict.fromkeys(key[1:] for key in keys))
@@ -34,7 +40,7 @@ def against(
     x: str,
     y: str,
     series: str,
-    style: Mapping[object, Mapping[str, object]],
+    style: Styles,
     title: str,
     x_label: str,
     y_label: str,
@@ -61,8 +67,9 @@ def against(
         mine = means[means[series] == name].sort_values(x)
         each = points[points[series] == name]
         axes.plot(
-            _moved(each[x], shift + aside, log=log_x), each[y], linestyle="", marker=look["marker"], color=look["color"],
-            markersize=3, alpha=0.5, markeredgewidth=0, zorder=2, rasterized=len(points) > theme.RASTER_FROM,
+            _moved(each[x], shift + aside, log=log_x), each[y], linestyle="", marker=look["marker"],
+            color=look["color"], markersize=3, alpha=0.5, markeredgewidth=0, zorder=2,
+            rasterized=len(points) > theme.RASTER_FROM,
         )  # fmt: skip
         centre = _moved(mine[x], shift, log=log_x)
         interval(axes, centre, mine, str(look["color"]))
@@ -82,7 +89,14 @@ def interval(axes: Axes, x: pd.Series, frame: pd.DataFrame, colour: str, *, hori
     known = np.isfinite(frame["low"].to_numpy(float)) & np.isfinite(frame["high"].to_numpy(float))
     if known.any():
         draw = axes.hlines if horizontal else axes.vlines
-        draw(np.asarray(x, float)[known], frame["low"][known], frame["high"][known], color=colour, linewidth=1.6, zorder=3)
+        draw(
+            np.asarray(x, float)[known],
+            frame["low"][known],
+            frame["high"][known],
+            color=colour,
+            linewidth=1.6,
+            zorder=3,
+        )
 
 
 def _moved(values: pd.Series, shift: float, *, log: bool) -> pd.Series:
@@ -115,7 +129,11 @@ def reference_curve(axes: Axes, frame: pd.DataFrame, *, x: str, y: str, text: st
 
 def second_axis(axes: Axes, nats_per_bit: float, label: str = "bits per dimension (test.bits_per_dim)") -> None:
     """The same heights in bits per dimension: `-nats / (pixels ln 2)`, with `nats_per_bit = pixels ln 2`."""
-    other = axes.secondary_yaxis("right", functions=(lambda nats: -nats / nats_per_bit, lambda bits: -bits * nats_per_bit))
+
+    def scaled(by: float) -> Callable[[Any], Any]:
+        return lambda values: values * by
+
+    other = axes.secondary_yaxis("right", functions=(scaled(-1.0 / nats_per_bit), scaled(-nats_per_bit)))
     other.set_ylabel(label)
     other.spines["right"].set_visible(True)
 
@@ -132,8 +150,8 @@ def mark(axes: Axes, x: float, low: float, high: float, text: str) -> None:
 
 
 def log_log(
-    axes: Axes, measured: pd.DataFrame, fits: pd.DataFrame, *, series: str, style: Mapping[object, Mapping[str, object]],
-    title: str, x_label: str, y_label: str, slopes: Mapping[object, str],
+    axes: Axes, measured: pd.DataFrame, fits: pd.DataFrame, *, series: str, style: Styles,
+    title: str, x_label: str, y_label: str, slopes: Mapping[Any, str],
 ) -> None:  # fmt: skip
     """A variance against L on logarithmic axes, the fitted line of each series, and the -1 line beside them.
 
@@ -158,7 +176,9 @@ def log_log(
         axes.plot([], [], **look, label=slopes.get(name, str(name)))
     minus_one = fits[fits[series] == "-1 line"]
     if not minus_one.empty:
-        axes.plot(minus_one["num_samples"], minus_one["fitted"], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), zorder=1)
+        axes.plot(
+            minus_one["num_samples"], minus_one["fitted"], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), zorder=1
+        )
         axes.plot([], [], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), label="slope −1")
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
     theme.legend_below(axes, columns=1)
@@ -166,7 +186,7 @@ def log_log(
 
 def scatter(
     axes: Axes, frame: pd.DataFrame, *, x: str, y: str, series: str | None, title: str, x_label: str, y_label: str,
-    style: Mapping[object, Mapping[str, object]] | None = None, log_x: bool = False, log_y: bool = False, line: bool = False,
+    style: Styles | None = None, log_x: bool = False, log_y: bool = False, line: bool = False,
 ) -> None:  # fmt: skip
     """Points of two measured quantities, joined in order of x when `line`."""
     if log_x:
@@ -192,12 +212,12 @@ def scatter(
 
 
 def lines(
-    axes: Axes, frame: pd.DataFrame, *, x: str, y: str, series: str, style: Mapping[object, Mapping[str, object]], title: str,
-    x_label: str, y_label: str, log_y: bool = True, expected: str | None = None,
+    axes: Axes, frame: pd.DataFrame, *, x: str, y: str, series: str, style: Styles, title: str,
+    x_label: str, y_label: str, log_y: bool = True, enough: str | None = None,
 ) -> None:  # fmt: skip
     """One line per series over a logarithmic x, with intervals where the frame has `low` and `high`.
 
-    `expected` names a column that theory gives for the same series; it is drawn dashed.
+    `enough` names a column with the x from which on theory expects y = 0; a tick on that line marks it.
     """
     if log_y:
         theme.log_axis(axes.yaxis, frame[y])
@@ -212,18 +232,21 @@ def lines(
         if {"low", "high"} <= set(mine.columns):
             positive = mine if not log_y else mine.assign(low=mine["low"].where(mine["low"] > 0))
             interval(axes, mine[x], positive, str(style[name]["color"]))
-        axes.plot(mine[x], mine[y], **style[name], label=str(name), markeredgecolor=PAPER, markeredgewidth=0.6, zorder=4)
-        if expected is not None:
-            axes.plot(mine[x], mine[expected], color=style[name]["color"], linewidth=1, linestyle=(0, (2, 2)), zorder=2)
+        axes.plot(
+            mine[x], mine[y], **style[name], label=str(name), markeredgecolor=PAPER, markeredgewidth=0.6, zorder=4
+        )
+        if enough is not None:
+            reached = mine.loc[mine[enough].between(ticks[0], ticks[-1]), enough].head(1)
+            axes.plot(reached, 0 * reached, color=style[name]["color"], marker="|", markersize=12, linestyle="")
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
     axes.margins(y=0.1)
-    if expected is not None:
-        axes.plot([], [], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), label="expected")
     theme.legend_below(axes)
 
 
-def needed(axes: Axes, frame: pd.DataFrame, *, x: str, y: str, reached: str, line: str, title: str, x_label: str, y_label: str) -> None:
-    """Draws that were enough (filled), or the largest number tried where none was (hollow), with the line theory gives."""
+def needed(
+    axes: Axes, frame: pd.DataFrame, *, x: str, y: str, reached: str, line: str, title: str, x_label: str, y_label: str
+) -> None:
+    """Draws that were enough (filled), or the largest number tried where none was (hollow), with theory's line."""
     theme.log_axis(axes.yaxis, [*frame[y], frame[y].max() * 10])
     many = len(frame) > theme.RASTER_FROM
     for flag, face, text in ((True, theme.COLOURS[0], "enough"), (False, "none", "not enough")):
@@ -231,7 +254,8 @@ def needed(axes: Axes, frame: pd.DataFrame, *, x: str, y: str, reached: str, lin
         if not mine.empty:
             axes.plot(
                 mine[x], mine[y], linestyle="", marker="o", markersize=4, alpha=0.55, markerfacecolor=face,
-                markeredgecolor=theme.COLOURS[0] if flag else theme.COLOURS[3], markeredgewidth=0 if flag else 1, label=text, rasterized=many,
+                markeredgecolor=theme.COLOURS[0] if flag else theme.COLOURS[3], markeredgewidth=0 if flag else 1,
+                label=text, rasterized=many,
             )  # fmt: skip
     low, high = float(frame[y].min()), float(frame[y].max())
     curve = frame.sort_values(x)

@@ -7,18 +7,23 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from analysis import theme
 from analysis.figures.curves import interval
 from analysis.theme import GRID, INK, MUTED, PAPER
 
 
-def bars(axes: Axes, frame: pd.DataFrame, *, name: str, value: str, title: str, x_label: str, texts: Sequence[str]) -> None:
+def bars(
+    axes: Axes, frame: pd.DataFrame, *, name: str, value: str, title: str, x_label: str, texts: Sequence[str]
+) -> None:
     """Horizontal bars, longest first, the number written beside each."""
     place = np.arange(len(frame))[::-1]
     axes.barh(place, frame[value], color=theme.COLOURS[0], height=0.62)
     for height, width, text in zip(place, frame[value], texts):
-        axes.annotate(text, (width, height), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK)
+        axes.annotate(
+            text, (width, height), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK
+        )
     axes.set_yticks(place, [_short(text) for text in frame[name]])
     axes.tick_params(axis="y", length=0)
     axes.grid(False)
@@ -27,8 +32,8 @@ def bars(axes: Axes, frame: pd.DataFrame, *, name: str, value: str, title: str, 
 
 
 def stacked(
-    axes: Axes, frame: pd.DataFrame, *, x: str, parts: Sequence[str], labels: Mapping[str, str], title: str, x_label: str,
-    y_label: str,
+    axes: Axes, frame: pd.DataFrame, *, x: str, parts: Sequence[str], labels: Mapping[str, str], title: str,
+    x_label: str, y_label: str,
 ) -> None:  # fmt: skip
     """Stacked columns, one per value of x (taken as categories)."""
     place = np.arange(len(frame))
@@ -36,12 +41,24 @@ def stacked(
     for position, part in enumerate(parts):
         heights = frame[part].fillna(0).to_numpy(float)
         colour = theme.colour(part, position)
-        axes.bar(place, heights, bottom=bottom, color=colour, width=0.7, label=labels.get(part, part), edgecolor=PAPER, linewidth=0.5)
+        axes.bar(
+            place,
+            heights,
+            bottom=bottom,
+            color=colour,
+            width=0.7,
+            label=labels.get(part, part),
+            edgecolor=PAPER,
+            linewidth=0.5,
+        )
         bottom += heights
-    texts = [theme.number(value) if isinstance(value, (int, float, np.number)) else _short(value) for value in frame[x]]
+    texts = [
+        theme.number(float(value)) if isinstance(value, (int, float, np.number)) else _short(value)
+        for value in frame[x]
+    ]
     every = max(1, int(np.ceil(len(texts) / 14)))
     axes.set_xticks(place[::every], texts[::every])
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
     theme.legend_below(axes)
 
@@ -68,7 +85,14 @@ def z_scores(axes: Axes, frame: pd.DataFrame, *, name: str, limit: float, title:
     axes.axvspan(-limit, limit, color=GRID, alpha=0.6, linewidth=0, zorder=0)
     axes.axvline(0, color=MUTED, linewidth=1)
     for kept, colour, marker in ((inside, theme.COLOURS[0], "o"), (~inside, theme.COLOURS[3], "D")):
-        axes.plot(frame["z_score"][kept], place[kept.to_numpy()], linestyle="", marker=marker, color=colour, markeredgecolor=PAPER)
+        axes.plot(
+            frame["z_score"][kept],
+            place[kept.to_numpy()],
+            linestyle="",
+            marker=marker,
+            color=colour,
+            markeredgecolor=PAPER,
+        )
     axes.set_yticks(place, [_short(text, 44) for text in frame[name]])
     axes.set_ylim(-0.7, len(frame) - 0.3)
     axes.tick_params(axis="y", length=0)
@@ -84,17 +108,34 @@ def _short(text: object, most: int = 30) -> str:
 
 
 def shares(
-    axes: Axes, frame: pd.DataFrame, *, name: str, parts: Sequence[str], labels: Mapping[str, str], title: str, x_label: str
+    axes: Axes,
+    frame: pd.DataFrame,
+    *,
+    name: str,
+    parts: Sequence[str],
+    labels: Mapping[str, str],
+    title: str,
+    x_label: str,
 ) -> None:
     """Horizontal bars from 0 to 1, cut into parts; a part of at least a twelfth carries its percentage."""
     place = np.arange(len(frame))[::-1]
     left = np.zeros(len(frame))
     for position, part in enumerate(parts):
         widths = frame[part].fillna(0).to_numpy(float)
-        axes.barh(place, widths, left=left, height=0.62, color=theme.COLOURS[position], label=labels.get(part, part), edgecolor=PAPER)
+        axes.barh(
+            place,
+            widths,
+            left=left,
+            height=0.62,
+            color=theme.COLOURS[position],
+            label=labels.get(part, part),
+            edgecolor=PAPER,
+        )
         for height, start, width in zip(place, left, widths):
             if width >= 1 / 12:
-                axes.text(start + width / 2, height, f"{width:.0%}", ha="center", va="center", fontsize=8, color="#fffffe")
+                axes.text(
+                    start + width / 2, height, f"{width:.0%}", ha="center", va="center", fontsize=8, color="#fffffe"
+                )
         left += widths
     axes.set_yticks(place, [_short(text) for text in frame[name]])
     axes.tick_params(axis="y", length=0)
@@ -123,5 +164,5 @@ def ratios(axes: Axes, frame: pd.DataFrame, *, x: str, y: str, title: str, x_lab
             markeredgewidth=0, label=text, zorder=3, rasterized=many,
         )  # fmt: skip
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     theme.legend_below(axes)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from analysis import theme
 from analysis.theme import MUTED, PAPER
@@ -23,11 +21,13 @@ def search_history(axes: Axes, frame: pd.DataFrame, *, y: str, best: str, title:
     if len(frame) > 1:
         axes.step(frame["trial"], frame[best], where="post", color=MUTED, linewidth=1.2, label="best so far", zorder=2)
     axes.set(title=title, xlabel="trial", ylabel=y_label)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     theme.legend_below(axes)
 
 
-def front(axes: Axes, frame: pd.DataFrame, *, x: str, y: str, on_front: str, title: str, x_label: str, y_label: str) -> None:
+def front(
+    axes: Axes, frame: pd.DataFrame, *, x: str, y: str, on_front: str, title: str, x_label: str, y_label: str
+) -> None:
     """Trials by cost and bound; those that no other beats in both are joined."""
     theme.log_axis(axes.xaxis, frame[x])
     rest, best = frame[~frame[on_front]], frame[frame[on_front]].sort_values(x)
@@ -36,8 +36,8 @@ def front(axes: Axes, frame: pd.DataFrame, *, x: str, y: str, on_front: str, tit
         label="dominated", rasterized=len(frame) > theme.RASTER_FROM,
     )  # fmt: skip
     axes.plot(
-        best[x], best[y], marker="D", color=theme.COLOURS[0], markersize=5, markeredgecolor=PAPER, drawstyle="steps-post",
-        linewidth=1.2, label="Pareto front", zorder=3,
+        best[x], best[y], marker="D", color=theme.COLOURS[0], markersize=5, markeredgecolor=PAPER,
+        drawstyle="steps-post", linewidth=1.2, label="Pareto front", zorder=3,
     )  # fmt: skip
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
     axes.margins(0.1)

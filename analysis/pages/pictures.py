@@ -48,12 +48,16 @@ def files(folder: Path, trial: int) -> list[Path]:
 def _best(sweep: Sweep, drawn: pd.DataFrame, metric: str) -> list[Block]:
     best = drawn.iloc[0]
     number, dimension = int(best["trial"]), int(best["model.latent_dim"])
-    blocks: list[Block] = [Heading(f"Trial {number}, the best by {metric}: {best[metric]:.2f} nats per image, D = {dimension}")]
+    blocks: list[Block] = [
+        Heading(f"Trial {number}, the best by {metric}: {best[metric]:.2f} nats per image, D = {dimension}")
+    ]
     pictures = files(sweep.folder, number)
     for kind in dict.fromkeys(_kind(path) for path in pictures):
         mine = _spread([path for path in pictures if _kind(path) == kind], most=4)
         shown = tuple(Picture(path, _caption(path), _width(path)) for path in mine)
-        blocks.append(Gallery(shown, f"{KINDS.get(kind, kind)} of trial {number}, replicate 0 unless it says otherwise."))
+        blocks.append(
+            Gallery(shown, f"{KINDS.get(kind, kind)} of trial {number}, replicate 0 unless it says otherwise.")
+        )
     return blocks
 
 
@@ -74,7 +78,12 @@ def _by_dimension(sweep: Sweep, drawn: pd.DataFrame, metric: str) -> list[Block]
                 final[_kind(path)] = path
         weight += sum(path.stat().st_size for path in final.values())
         if weight > MOST_BYTES:
-            blocks.append(Note(f"Pictures from D = {dimension} on are left out: the page would grow too large. They lie in trials/."))
+            blocks.append(
+                Note(
+                    f"Pictures from D = {dimension} on are left out: the page would grow too large. They lie in "
+                    "trials/."
+                )
+            )
             break
         pictures = tuple(Picture(path, _caption(path), _width(path, most=300)) for path in final.values())
         blocks.append(
@@ -96,7 +105,9 @@ def _kind_order(path: Path) -> int:
 def _natural(text: str) -> list[tuple[bool, int, str]]:
     """`epoch_2` before `epoch_10`, and what has a number before what has none (`samples_0` ... `samples_final`)."""
     parts = re.split(r"(\d+)", text)
-    return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts if part not in ("", "_", "-")]
+    return [
+        (not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts if part not in ("", "_", "-")
+    ]
 
 
 def _spread(items: list, most: int) -> list:  # type: ignore[type-arg]

@@ -38,20 +38,28 @@ def blocks(sweep: Sweep) -> list[Block]:
         }
     )
     text = (
-        f"The cheapest number of draws, images and replicates that brings a standard error of {TARGET:g} nats per image, from the variance "
-        "components measured above. A statement about this split takes its images as the whole; one about new images takes them as a sample."
+        "The cheapest number of draws, images and replicates that brings a standard error of "
+        f"{TARGET:g} nats per image, from the variance "
+        "components measured above. A statement about this split takes its images as the whole; one "
+        "about new images takes them as a sample."
     )
-    caption = "Only measured L are considered. `elbosweep plan` answers for other targets; the file holds every estimator and scheme."
+    caption = (
+        "Only measured L are considered. `elbosweep plan` answers for other targets; the file holds "
+        "every estimator and scheme."
+    )
     return [heading, Text(text), Table("plan", table, caption, rows=30, shown=shown), Text(_sentence(wanted))]
 
 
 def _sentence(wanted: pd.DataFrame) -> str:
-    rows = wanted[(wanted["quantity"] == "elbo_monte_carlo") & wanted["reachable"] & (wanted["scope"] == planning.THIS_SPLIT)]
+    rows = wanted[
+        (wanted["quantity"] == "elbo_monte_carlo") & wanted["reachable"] & (wanted["scope"] == planning.THIS_SPLIT)
+    ]
     if rows.empty:
         return f"On this split, no measured design of the Monte Carlo ELBO reaches {TARGET:g} nats."
-    row = rows.loc[rows["seconds"].idxmax()]
+    row = rows.iloc[int(rows["seconds"].argmax())]
     return (
-        f"The most expensive is D = {row[DIMENSION]:g}: {count(int(row['replicates']), 'replicate')} on {count(int(row['images']), 'image')} with "
+        f"The most expensive is D = {row[DIMENSION]:g}: {count(int(row['replicates']), 'replicate')} "
+        f"on {count(int(row['images']), 'image')} with "
         f"L = {row['num_samples']:g} bring the Monte Carlo ELBO of this split to {row['standard_error']:.2g} nats in "
         f"{figure(row['seconds'], 3)} seconds, {row['seconds_training'] / row['seconds']:.0%} of them training."
     )

@@ -14,7 +14,7 @@ from analysis.tables import Sweep
 from analysis.wording import count
 
 LIMIT = 4.0
-"""Standard errors within which an estimator agrees with its exact value: 6e-5 for one, so a table of dozens seldom strays."""
+"""Standard errors that an estimator may be off: exceeded by chance once in 16,000, so seldom in a table of dozens."""
 
 
 def page(sweep: Sweep) -> Page:
@@ -30,7 +30,10 @@ def page(sweep: Sweep) -> Page:
 def _calibration(sweep: Sweep) -> list[Block]:
     heading = Heading("Every estimator against its exact value")
     if sweep.calibration.empty:
-        return [heading, Note("This sweep has no calibration table (calibration.parquet), so the estimators were not checked here.")]
+        return [
+            heading,
+            Note("This sweep has no calibration table (calibration.parquet), so the estimators were not checked here."),
+        ]
     frame = sweep.calibration.assign(name=sweep.calibration["estimator"] + ", " + sweep.calibration["quantity"])
     scored = frame[frame["z_score"].notna()]
     caption = (
@@ -41,7 +44,9 @@ def _calibration(sweep: Sweep) -> list[Block]:
     if not scored.empty:
         panel = Panel(
             "calibration",
-            lambda axes: figures.z_scores(axes, scored, name="name", limit=LIMIT, title="Distance from the exact value"),
+            lambda axes: figures.z_scores(
+                axes, scored, name="name", limit=LIMIT, title="Distance from the exact value"
+            ),
             "Standardised errors of every estimator on the linear-Gaussian model",
             (7.4, 0.8 + 0.27 * max(4, len(scored))),
         )
@@ -53,13 +58,16 @@ def _calibration(sweep: Sweep) -> list[Block]:
 def _verdict(scored: pd.DataFrame) -> str:
     off = scored[scored["z_score"].abs() > LIMIT]
     if off.empty:
-        worst = scored.loc[scored["z_score"].abs().idxmax()]
+        worst = scored.iloc[int(scored["z_score"].abs().argmax())]
         return (
             f"All {count(len(scored), 'estimate')} agree with their exact values within {LIMIT:g} standard errors; "
             f"the farthest is {worst['name']} at {worst['z_score']:+.1f}."
         )
     names = ", ".join(f"{row['name']} ({row['z_score']:+.1f})" for _, row in off.iterrows())
-    return f"{count(len(off), 'estimate')} of {len(scored)} lie beyond {LIMIT:g} standard errors: {names}. Do not trust them before this is understood."
+    return (
+        f"{count(len(off), 'estimate')} of {len(scored)} lie beyond {LIMIT:g} standard errors: "
+        f"{names}. Do not trust them before this is understood."
+    )
 
 
 def _record(sweep: Sweep) -> list[Block]:
@@ -79,14 +87,16 @@ def _record(sweep: Sweep) -> list[Block]:
 def _seeds(sweep: Sweep) -> pd.DataFrame:
     if sweep.replicates.empty:
         return pd.DataFrame()
-    grouped = sweep.replicates.groupby(["replicate", "seed"], as_index=False)["trial"]
-    return grouped.agg(trials="count", first_trial="min", last_trial="max")
+    grouped = sweep.replicates.groupby(["replicate", "seed"], as_index=False)
+    return grouped.agg(trials=("trial", "count"), first_trial=("trial", "min"), last_trial=("trial", "max"))
 
 
 def _leaves(value: Any, prefix: str = "") -> list[tuple[str, str]]:
     """Dotted leaves of a tree, a short list in one cell."""
     if isinstance(value, Mapping) and value:
-        return [leaf for key, child in value.items() for leaf in _leaves(child, f"{prefix}.{key}" if prefix else str(key))]
+        return [
+            leaf for key, child in value.items() for leaf in _leaves(child, f"{prefix}.{key}" if prefix else str(key))
+        ]
     if isinstance(value, list):
         plain = all(not isinstance(item, (list, Mapping)) for item in value)
         return [(prefix, " ".join(map(str, value)) if plain else json.dumps(value))]

@@ -1,0 +1,189 @@
+"""The middle of page 3: variance times time, the sources of the variance, and what becomes of k3."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis import figures, statistics, theme
+from analysis.document import Block, Figure, Heading, Panel, Table, Text
+from analysis.headline import DIMENSION
+from analysis.pages.common import ELBO, KL, among, named, sizes, with_configuration
+from analysis.tables import Sweep
+from analysis.wording import axis, figure, label, listed
+
+
+def efficiency(variance: pd.DataFrame, dimension: int) -> list[Block]:
+    rows = variance[(variance[DIMENSION] == dimension) & variance["seconds"].notna()]
+    if rows.empty:
+        return []
+    table = statistics.efficiency(rows)
+    panels = []
+    groups: list[tuple[str, str, dict[str, tuple[str, ...]]]] = [
+        ("variance_time_iid", "Estimators, i.i.d.", {"sampling": ("iid",), "quantity": (*KL, *ELBO)}),
+        ("variance_time_schemes", "ELBO, Monte Carlo KL, by scheme", {"quantity": ("elbo_monte_carlo",)}),
+    ]
+    for name, title, wanted in groups:
+        mine = among(table, wanted)
+        if not mine.empty:
+            mine = named(mine, "quantity" if len(wanted["quantity"]) > 1 else "sampling")
+            panels.append(
+                Panel(
+                    name,
+                    partial(_draw_efficiency, table=mine, title=f"{title} (D = {dimension})"),
+                    f"Variance times seconds: {title}",
+                    (4.5, 4.2),
+                )
+            )
+    if not panels:
+        return []
+    elbo = table[table["quantity"].isin(ELBO[1:]) & table["mean"].notna()]
+    sentence = "The study timed no estimator of the ELBO."
+    if not elbo.empty:
+        best = elbo.iloc[int(elbo["mean"].argmin())]
+        sentence = (
+            f"For the ELBO at D = {dimension}, the {label(best['quantity']).removeprefix('ELBO, ')} with "
+            f"{label(best['sampling'])} draws and L = {best['num_samples']:g} gives most precision for "
+            f"its time: {best['mean']:.3g} nats² s."
+        )
+    caption = (
+        "Variance times seconds: what equal precision costs; lower is better. Flat lines: more draws "
+        f"buy exactly what they cost. n = {sizes(rows)}."
+    )
+    return [Heading("Variance times time"), Figure(tuple(panels), caption, sentence), _efficiency_table(table)]
+
+
+def _efficiency_table(table: pd.DataFrame) -> Table:
+    ordered = table.sort_values("mean", ignore_index=True)
+    best = ordered[ordered["quantity"].isin(ELBO[1:])].head(10)
+    shown = pd.DataFrame(
+        {
+            "estimator": [label(name) for name in best["quantity"]],
+            "sampling": [label(name) for name in best["sampling"]],
+            "L": best["num_samples"],
+            "variance (nats²)": best["variance"],
+            "seconds": best["seconds"],
+            "variance × seconds": best["mean"],
+        }
+    )
+    return Table(
+        "efficiency",
+        ordered,
+        "The ten cheapest estimates of the ELBO for their precision; the file holds every estimator.",
+        shown=shown,
+    )
+
+
+def _draw_efficiency(axes: Axes, *, table: pd.DataFrame, title: str) -> None:
+    keys = list(dict.fromkeys(table["key"]))
+    style: dict[str, figures.Style] = {
+        label(key): {"color": theme.colour(key, i), "marker": theme.MARKERS[i], "linestyle": "-"}
+        for i, key in enumerate(keys)
+    }
+    figures.lines(
+        axes,
+        table,
+        x="num_samples",
+        y="mean",
+        series="series",
+        style=style,
+        title=title,
+        x_label=axis("num_samples"),
+        y_label="variance × seconds (nats² s)",
+    )
+
+
+def components(sweep: Sweep, variance: pd.DataFrame, dimension: int) -> list[Block]:
+    replicates = with_configuration(sweep, "replicates")
+    table = statistics.variance_components(replicates, variance, num_samples=1)
+    rows = table[(table[DIMENSION] == dimension) & table["quantity"].isin([*KL, *ELBO])]
+    if rows["share"].notna().sum() == 0:
+        return []
+    parts = {
+        "between_images": "between images",
+        "monte_carlo": "Monte Carlo, one draw",
+        "between_replicates": "between replicates",
+    }
+    wide = rows.pivot(index="quantity", columns="component", values="share").reset_index()
+    wide = wide.assign(name=[label(name) for name in wide["quantity"]])
+
+    def draw(axes: Axes) -> None:
+        figures.shares(
+            axes,
+            wide,
+            name="name",
+            parts=[p for p in parts if p in wide],
+            labels=parts,
+            title=f"One estimate (D = {dimension})",
+            x_label="share of the variance",
+        )
+
+    panel = Panel("variance_components", draw, "Share of each variance component per estimator", (4.9, 3.4))
+    caption = (
+        "One image, one draw, one replicate: which of the three a longer study should have more of. "
+        "Shares of the known components; L = 1, i.i.d."
+    )
+    means = rows.groupby("component")["share"].mean()
+    said = [
+        f"{parts[name]} {means[name]:.1%}"
+        for name in means.sort_values(ascending=False).index
+        if np.isfinite(means[name])
+    ]
+    sentence = f"Averaged over estimators at D = {dimension}, the variance is {listed(said)}."
+    return [
+        Heading("Where the variance comes from"),
+        Figure((panel,), caption, sentence),
+        Table(
+            "variance_components",
+            table,
+            "Components in nats² at L = 1, i.i.d., by D and estimator.",
+            rows=24,
+            shown=_components_shown(table),
+        ),
+    ]
+
+
+def _components_shown(table: pd.DataFrame) -> pd.DataFrame:
+    rows = table[table["quantity"].isin([*KL, *ELBO])]
+    wide = rows.pivot(index=[DIMENSION, "quantity"], columns="component", values="variance").reset_index()
+    return wide.assign(quantity=[label(name) for name in wide["quantity"]]).rename_axis(columns=None)
+
+
+def k3(variance: pd.DataFrame) -> list[Block]:
+    table = statistics.k3_divergence(variance)
+    if table.empty:
+        return []
+    text = (
+        "k3 = (r − 1) − log r with r = p(z)/q(z) is never negative and, where it has a variance, "
+        "often a smaller one than k1. But that variance is "
+        "finite only while every posterior variance exceeds 1/2, and a latent unit that carries "
+        "information has a far smaller one. The measured "
+        "variance of k3 is then carried by a few draws and says nothing; it grows without limit with "
+        "the number of draws."
+    )
+    worst = table.iloc[int(table["ratio"].argmax())]
+    doubtful = int(table["unreliable"].sum())
+    sentence = (
+        f"At D = {worst[DIMENSION]:g} the measured variance of k3 is {figure(worst['ratio'], 3)} "
+        "times that of k1, and rests on about "
+        f"{worst['carrying_draws']:.1f} of {worst['draws']:g} draws; it means nothing at {doubtful} "
+        f"of {len(table)} latent dimensions."
+    )
+    shown = table[[DIMENSION, "k1_variance", "k3_variance", "ratio", "carrying_draws", "draws", "unreliable"]]
+    return [
+        Heading("Why k3 fails here"),
+        Text(text),
+        Text(sentence),
+        Table(
+            "k3_divergence",
+            table,
+            (
+                "Medians over replicates, nats², L = 1, i.i.d.; carrying draws: the effective number that "
+                "the variance of k3 rests on."
+            ),
+            shown=shown,
+        ),
+    ]
