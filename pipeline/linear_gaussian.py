@@ -18,7 +18,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.distributions import Independent, LowRankMultivariateNormal, MultivariateNormal, Normal, kl_divergence
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Gaussian = Independent[Normal] | MultivariateNormal
 """A diagonal or full Gaussian over z."""
+BLOCK = 8192
+"""Images turned into float64 at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +77,12 @@ class LinearGaussian:
         log_px: Tensor = self.evidence().log_prob(x.to(torch.float64))
         return log_px
 
-    def log_px_z(self, x: Float[Tensor, "batch pixel"], z: Float[Tensor, "... batch latent"]) -> Tensor:
+    def log_px_z(self, x: Float[Tensor, "batch pixel"], z: Float[Tensor, "... latent"]) -> Tensor:
         """log p(x|z), summed over pixels."""
         log_px_z: Tensor = Normal(z @ self.weight.T + self.bias, self.scale).log_prob(x).sum(-1)
         return log_px_z
 
-    def log_joint(self, x: Float[Tensor, "batch pixel"], z: Float[Tensor, "... batch latent"]) -> Tensor:
+    def log_joint(self, x: Float[Tensor, "batch pixel"], z: Float[Tensor, "... latent"]) -> Tensor:
         """log p(x, z)."""
         log_pz: Tensor = Normal(0.0, 1.0).log_prob(z).sum(-1)
         return self.log_px_z(x, z) + log_pz
@@ -209,7 +211,7 @@ def from_vae(vae: VAE) -> LinearGaussian:
 
 def optimal_active_units(data: Float[Tensor, "image pixel"], scale: float) -> int:
     """Units that carry information at the optimum when s is fixed: data eigenvalues above s^2 (the others collapse)."""
-    return int((_spectrum(data.to(torch.float64))[0] > scale**2).sum())
+    return int((_spectrum(data)[0] > scale**2).sum())
 
 
 def fit_ppca(data: Float[Tensor, "image pixel"], latent_dim: int, dequantisation: float = 0.0) -> LinearGaussian:
@@ -222,19 +224,16 @@ def fit_ppca(data: Float[Tensor, "image pixel"], latent_dim: int, dequantisation
     """
     if not 1 <= latent_dim < data.shape[1]:
         raise ValueError(f"latent_dim must be in 1..{data.shape[1] - 1} (pixels - 1), got {latent_dim}")
-    data = data.to(torch.float64)
-    values, vectors = _spectrum(data)
-    values = values + dequantisation
-    discarded = float(values[latent_dim:].mean())
-    if not discarded > 1e-12 * float(values[0]):
-        raise ValueError(f"the discarded variance must be above 0, got {discarded:.3g} at latent_dim {latent_dim}")
-    weight = vectors[:, :latent_dim] * (values[:latent_dim] - discarded).clamp_min(0).sqrt()
-    return LinearGaussian(weight, data.mean(0), math.sqrt(discarded))
+    values, vectors, mean = _spectrum(data)
+    variances = _ppca_variances(values + dequantisation, latent_dim)
+    noise = float(variances[-1])
+    weight = vectors[:, :latent_dim] * (variances[:latent_dim] - noise).clamp_min(0).sqrt()
+    return LinearGaussian(weight, mean, math.sqrt(noise))
 
 
 def ppca_curve(
-    train: Float[Tensor, "train pixel"],
-    test: Float[Tensor, "test pixel"],
+    train: Shaped[Tensor, "train ..."],
+    test: Shaped[Tensor, "test ..."],
     dims: Sequence[int],
     dequantisation: float = 1 / 12,
 ) -> list[dict[str, Any]]:
@@ -248,37 +247,53 @@ def ppca_curve(
     Returns:
         rows {reference, latent_dim, split, nats, standard_error, bits_per_dim}, nats per image, positive.
     """
-    splits = {"train": train.flatten(1).to(torch.float64), "test": test.flatten(1).to(torch.float64)}
-    mean = splits["train"].mean(0)
-    values, vectors = _spectrum(splits["train"])
-    values = values + dequantisation
-    num_pixels = len(values)
-    squares = {name: ((data - mean) @ vectors).square() + dequantisation for name, data in splits.items()}
+    if not dims:
+        return []
+    splits = {"train": train.flatten(1), "test": test.flatten(1)}
+    values, vectors, mean = _spectrum(splits["train"])
+    values, num_pixels = values + dequantisation, len(values)
+    variances = torch.stack([_ppca_variances(values, latent_dim) for latent_dim in dims])
+    constant = (variances.log().sum(-1) + num_pixels * math.log(2 * math.pi)) / 2
     rows = []
-    for latent_dim in dims:
-        if not 0 <= latent_dim < num_pixels:
-            raise ValueError(f"dims must be in 0..{num_pixels - 1} (pixels - 1), got {latent_dim}")
-        model = values.clone()
-        model[latent_dim:] = values[latent_dim:].mean()
-        if not float(model[-1]) > 1e-12 * float(model[0]):
-            raise ValueError(f"the discarded variance must be above 0, got {float(model[-1]):.3g} at {latent_dim}")
-        for split, square in squares.items():
-            nats = (square / model).sum(-1) / 2 + model.log().sum() / 2 + num_pixels * math.log(2 * math.pi) / 2
+    for split, data in splits.items():
+        nats = torch.cat(
+            [
+                (((block.to(torch.float64) - mean) @ vectors).square() + dequantisation) @ (1 / variances).T / 2
+                for block in data.split(BLOCK)
+            ]
+        )
+        for latent_dim, column in zip(dims, (nats + constant).T, strict=True):
             rows.append(
                 {
                     "reference": "ppca",
                     "latent_dim": int(latent_dim),
                     "split": split,
-                    "nats": float(nats.mean()),
-                    "standard_error": float(nats.std() / math.sqrt(len(nats))) if len(nats) > 1 else math.nan,
-                    "bits_per_dim": float(nats.mean()) / (num_pixels * math.log(2)),
+                    "nats": float(column.mean()),
+                    "standard_error": float(column.std() / math.sqrt(len(column))) if len(column) > 1 else math.nan,
+                    "bits_per_dim": float(column.mean()) / (num_pixels * math.log(2)),
                 }
             )
-    return rows
+    return sorted(rows, key=lambda row: dims.index(row["latent_dim"]))
 
 
-def _spectrum(data: Float[Tensor, "image pixel"]) -> tuple[Tensor, Tensor]:
-    """Eigenvalues, largest first, and eigenvectors (columns) of the maximum-likelihood covariance of `data`."""
-    centred = data - data.mean(0)
-    values, vectors = torch.linalg.eigh(centred.T @ centred / len(data))
-    return values.flip(0).clamp_min(0), vectors.flip(1)
+def _ppca_variances(values: Float[Tensor, " pixel"], latent_dim: int) -> Float[Tensor, " pixel"]:
+    """Variances of the fitted density along the eigenvectors: the leading ones kept, the others their mean."""
+    if not 0 <= latent_dim < len(values):
+        raise ValueError(f"dims must be in 0..{len(values) - 1} (pixels - 1), got {latent_dim}")
+    discarded = values[latent_dim:].mean()
+    if not float(discarded) > 1e-12 * float(values[0]):
+        raise ValueError(
+            f"the discarded variance must be above 0, got {float(discarded):.3g} at latent_dim {latent_dim}"
+        )
+    return torch.cat([values[:latent_dim], discarded.expand(len(values) - latent_dim)])
+
+
+def _spectrum(data: Shaped[Tensor, "image pixel"]) -> tuple[Tensor, Tensor, Tensor]:
+    """Eigenvalues, largest first, eigenvectors (columns) and mean: of the maximum-likelihood covariance of `data`."""
+    mean = torch.stack([block.to(torch.float64).sum(0) for block in data.split(BLOCK)]).sum(0) / len(data)
+    covariance = mean.new_zeros(len(mean), len(mean))
+    for block in data.split(BLOCK):
+        centred = block.to(torch.float64) - mean
+        covariance += centred.T @ centred / len(data)
+    values, vectors = torch.linalg.eigh(covariance)
+    return values.flip(0).clamp_min(0), vectors.flip(1), mean

@@ -10,6 +10,7 @@ import torch
 from sklearn.decomposition import PCA
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
+from pipeline import linear_gaussian
 from pipeline.linear_gaussian import (
     LinearGaussian,
     fit_ppca,
@@ -185,7 +186,7 @@ def test_elbo_is_the_optimum_of_ppca_when_trained_on_its_own_data() -> None:
 
 def test_ppca_curve_is_the_fitted_models_and_scikit_learns() -> None:
     train, test = data(400, 0), data(100, 1)
-    rows = ppca_curve(train, test, [0, 1, 3, 5], dequantisation=0)
+    rows = ppca_curve(train, test, [0, 1, 3, 5], dequantisation=0.0)
     assert [(row["latent_dim"], row["split"]) for row in rows][:3] == [(0, "train"), (0, "test"), (1, "train")]
     for row in rows:
         x = {"train": train, "test": test}[row["split"]]
@@ -218,6 +219,15 @@ def test_dequantised_curve_bounds_the_discrete_likelihood() -> None:
     assert row["nats"] >= -float(mass)
 
 
+def test_ppca_curve_takes_images_of_levels_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.randint(0, 16, (50, 2, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    whole = ppca_curve(images, images[:20], [1, 4])
+    monkeypatch.setattr(linear_gaussian, "BLOCK", 7)
+    for ours, theirs in zip(ppca_curve(images, images[:20], [1, 4]), whole, strict=True):
+        assert ours == {**theirs, **{k: pytest.approx(theirs[k]) for k in ("nats", "standard_error", "bits_per_dim")}}
+    assert ppca_curve(images, images, []) == []
+
+
 def test_units_are_active_iff_their_eigenvalue_exceeds_the_noise() -> None:
     train = data(400, 0)
     values = torch.linalg.eigvalsh(torch.cov(train.T, correction=0)).flip(0)
@@ -234,7 +244,7 @@ def test_units_are_active_iff_their_eigenvalue_exceeds_the_noise() -> None:
         (lambda: fit_ppca(data(20, 0), 6), r"latent_dim must be in 1..5 \(pixels - 1\), got 6"),
         (lambda: fit_ppca(data(3, 0), 4), "discarded variance must be above 0"),
         (lambda: ppca_curve(data(20, 0), data(9, 0), [6]), r"dims must be in 0..5 \(pixels - 1\), got 6"),
-        (lambda: ppca_curve(data(3, 0), data(9, 0), [4], 0), "discarded variance must be above 0"),
+        (lambda: ppca_curve(data(3, 0), data(9, 0), [4], 0.0), "discarded variance must be above 0"),
     ],
 )
 def test_bad_input_names_rule_and_value(call: object, message: str) -> None:
