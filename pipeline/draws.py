@@ -1,6 +1,7 @@
 """Draws z ~ q(z|x) of a trained model, each decoded exactly once: three log-densities per draw are all that is kept.
 
-Every bound, at every number of draws, is made of these. Logits live only for a block of `MAX_DECODES` decodes.
+Every bound, at every number of draws, is made of these. Logits live only for one block of decodes, and never grow with
+the number of images or draws.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from torch.distributions import Distribution, kl_divergence
 from pipeline import sampling
 from pipeline.distributions import reparameterise
 from pipeline.vae import MAX_DECODES, VAE
+
+MAX_LOGITS = 2**24
+"""Outputs of the decoder held at once; with what the likelihood makes of them about 200 MB in float32."""
 
 Progress = Callable[[str, float], None]
 """Told the name of a part of the work, and its finished fraction."""
@@ -61,7 +65,9 @@ def draw_terms(
     """
     prior = vae.prior()
     batch, dim = len(x), vae.latent_dim
-    per_block = max(1, MAX_DECODES // (batch * group))
+    outputs = vae.num_pixels * int(vae.likelihood.num_parameters)  # type: ignore[arg-type]
+    decodes = max(1, min(MAX_DECODES, MAX_LOGITS // outputs))
+    per_block = max(1, decodes // (batch * group))
     total = num_draws // group
     blocks: list[tuple[Tensor, Tensor, Tensor]] = []
     for start in range(0, total, per_block):
@@ -72,7 +78,9 @@ def draw_terms(
         # [group, groups * batch, dim] -> the sample axis runs through one group after the other.
         noise = noise.view(group, groups, batch, dim).transpose(0, 1).reshape(groups * group, batch, dim)
         z = reparameterise(q, noise)
-        blocks.append((vae.log_px_z(x, z).double(), prior.log_prob(z).double(), q.log_prob(z).double()))
+        blocks.append(
+            (vae.log_px_z(x, z, max_decodes=decodes).double(), prior.log_prob(z).double(), q.log_prob(z).double())
+        )
         if report is not None:
             report((start + groups) / total)
     log_px_z, log_pz, log_qz_x = (torch.cat(parts) for parts in zip(*blocks, strict=True))

@@ -228,21 +228,19 @@ def _evidence(context: Context, measured: Measured, annealed: Tensor | None) -> 
 
 
 def _reference(context: Context, x: Tensor, others: list[Tensor]) -> Float[Tensor, " image"]:
-    """The best evidence estimate at hand: all are lower bounds in expectation, so the highest on average is the best.
-
-    Importance weighting on many draws of its own wins as soon as z carries information; prior draws win where q has
-    missed a collapsed posterior.
-    """
+    """The best evidence estimate at hand: importance weighting on many draws of its own, unless another is clearly
+    higher. All are lower bounds in expectation; prior draws win where q has missed a collapsed posterior."""
     vae = context.vae
     generator = context.generator("reference")
     num_draws = max(REFERENCE_DRAWS, context.largest_inner)
-    importance = torch.cat(
-        [
-            estimators.log_mean_exp(draw_terms(vae, part, vae.posterior(part), num_draws, generator).log_weights)
-            for part in x.split(max(1, MAX_TERMS // num_draws))
-        ]
-    )
-    return _best([importance, *(other[: len(x)] for other in others)])
+    parts = x.split(max(1, MAX_TERMS // num_draws))
+    log_weights = (draw_terms(vae, part, vae.posterior(part), num_draws, generator).log_weights for part in parts)
+    best = torch.cat([estimators.log_mean_exp(weights) for weights in log_weights])
+    for other in others:
+        mean, error = ladder.mean_and_error(other[: len(x)] - best)
+        if mean > 3 * error:
+            best = other[: len(x)]
+    return best
 
 
 def _best(bounds: list[Float[Tensor, " image"]]) -> Float[Tensor, " image"]:

@@ -103,6 +103,7 @@ def measure(vae: VAE, x: Tensor, objective: Elbo | Iwae, repeats: int, generator
     parameters = {"encoder": _trainable(vae.encoder_parameters()), "decoder": _trainable(vae.decoder_parameters())}
     flat = [parameter for part in parameters.values() for parameter in part]
     cut = sum(parameter.numel() for parameter in parameters["encoder"])
+    gradient = torch.empty(sum(map(torch.numel, flat)), dtype=vae.dtype, device=vae.device)
     sums = {part: GradientSums(min(GROUPS, repeats)) for part in parameters}
     for repeat in range(repeats):
         noise = sampling.draw(
@@ -116,7 +117,7 @@ def measure(vae: VAE, x: Tensor, objective: Elbo | Iwae, repeats: int, generator
         )
         loss = objective(vae, x, noise).loss
         gradients = torch.autograd.grad(loss, flat, allow_unused=True, materialize_grads=True)
-        gradient = torch.cat([part.reshape(-1) for part in gradients])
+        torch.cat([part.reshape(-1) for part in gradients], out=gradient)
         sums["encoder"].add(repeat, gradient[:cut])
         sums["decoder"].add(repeat, gradient[cut:])
     return {part: found.signal() for part, found in sums.items()}
@@ -134,26 +135,25 @@ class GradientSums:
 
     def __init__(self, groups: int) -> None:
         self.first: Tensor | None = None
-        self.sums: list[Tensor | None] = [None] * groups
+        self.sums = self.difference = torch.empty(0)
         self.squares = torch.zeros(groups, dtype=torch.float64)
         self.counts = torch.zeros(groups, dtype=torch.float64)
 
     def add(self, repeat: int, gradient: Float[Tensor, " parameter"]) -> None:
         if self.first is None:
-            self.first = gradient
-        difference = gradient - self.first
-        group = repeat % len(self.sums)
-        total = self.sums[group]
-        self.sums[group] = difference if total is None else total.add_(difference)
-        self.squares[group] += float(difference @ difference)
+            self.first, self.difference = gradient.clone(), torch.empty_like(gradient)
+            self.sums = gradient.new_zeros(len(self.counts), len(gradient))
+        torch.sub(gradient, self.first, out=self.difference)
+        group = repeat % len(self.counts)
+        self.sums[group] += self.difference
+        self.squares[group] += float(self.difference @ self.difference)
         self.counts[group] += 1
 
     def signal(self) -> Signal:
         """Over all repeats, with the jackknife error over groups."""
         assert self.first is not None
-        differences = torch.stack([total for total in self.sums if total is not None])
-        gram = (differences @ differences.T).double().cpu()
-        along = (differences @ self.first).double().cpu()
+        gram = (self.sums @ self.sums.T).double().cpu()
+        along = (self.sums @ self.first).double().cpu()
         first = float(self.first @ self.first)
 
         def ratio(kept: Float[Tensor, " group"]) -> tuple[float, float]:

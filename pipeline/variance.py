@@ -289,6 +289,8 @@ def _scheme_metrics(gathered: Estimates, scheme: str) -> dict[str, float]:
         if scheme != "iid" or block != Block(1):
             continue
         pooled, predicted = found.pooled(), found.prediction()
+        if predicted == math.inf:  # nothing that a sample could estimate
+            continue
         metrics[f"variance.{quantity}"] = pooled.variance
         metrics[f"variance.{quantity}.standard_error"] = pooled.standard_error
         if quantity == "k1" and predicted:
