@@ -48,7 +48,9 @@ class Progress:
         self.console = console or Console(stderr=True)
         self.name, self.total, self.workers, self.epochs, self.mode = name, total, workers, epochs, mode
         self.metric = ledger.metric
-        self.counts: Counter[str] = Counter(record.status for record in ledger.records.values() if record.status != "running")
+        self.counts: Counter[str] = Counter(
+            record.status for record in ledger.records.values() if record.status != "running"
+        )
         self.best: tuple[float, int] | None = None
         for record in ledger.records.values():
             self._consider(record)

@@ -59,3 +59,11 @@ def importance_rows(study: optuna.Study) -> list[dict[str, Any]]:
         except (RuntimeError, ValueError):
             return []
     return [{"parameter": key, "importance": float(value)} for key, value in found.items()]
+
+
+def write_calibration(folder: Path) -> None:
+    """calibration.parquet: every estimator against its exact value, with the versions that the sweep ran on."""
+    from pipeline.calibration import calibrate
+
+    if not (folder / "calibration.parquet").exists():
+        write_table(folder, "calibration", [dict(row) for row in calibrate()])

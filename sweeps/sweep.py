@@ -96,9 +96,7 @@ def _drive(spec: SweepSpec, folder: Path, setting: Setting, data: list[ImageData
         console=setting.console,
     )
     if spec.search.trials and resources.workers > spec.search.window:
-        progress.warn(
-            f"search.window: lets {spec.search.window} trials search at once, fewer than the {resources.workers} workers"
-        )
+        progress.warn(f"search.window: at most {spec.search.window} of {resources.workers} workers can search at once")
     job = Job(spec.base, folder / "trials", resources.cpus, setting.data_dir, setting.function or _run_trial())
 
     def save(state: State) -> None:
@@ -107,7 +105,7 @@ def _drive(spec: SweepSpec, folder: Path, setting: Setting, data: list[ImageData
         seconds = before + time.monotonic() - began
         resource = resources.model_dump(mode="json")
         tree = info | {"state": state, "ended": now(), "seconds": seconds, "counts": counts, "rows": rows}
-        write_json(folder / "sweep.json", tree | {"resources": resource})
+        write_json(folder / "sweep.json", tree | {"resources": resource, "total": planner.total})
 
     save("running")
     complete = False
@@ -159,12 +157,14 @@ def read_spec(folder: Path) -> SweepSpec:
     return parse(read_yaml(folder / "spec.yaml"), str(folder / "spec.yaml"))
 
 
-def refresh(folder: Path) -> tuple[SweepSpec, Ledger]:
-    """The tables brought up to date with the trial folders (after a kill they are behind)."""
+def refresh(name: str, runs_dir: Path) -> tuple[Path, SweepSpec, Ledger]:
+    """An existing sweep, its tables brought up to date with the trial folders (after a kill they are behind)."""
+    folder = find(name, runs_dir)
     spec = read_spec(folder)
     ledger = Ledger(folder, spec.search.metric)
-    collect(ledger, spec)
-    return spec, ledger
+    if not running(folder):
+        collect(ledger, spec)
+    return folder, spec, ledger
 
 
 @contextmanager

@@ -1,0 +1,154 @@
+"""What a sweep's folder says about it: counts, the best so far, and whether its records agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pyarrow.parquet as pq
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+from pipeline.config import ConfigError
+from sweeps import offline, sweep
+from sweeps.ledger import ERROR_FILE, Ledger, Record, read_json, read_result
+from sweeps.progress import duration
+from sweeps.spec import SweepSpec
+
+
+@dataclass(frozen=True)
+class Status:
+    name: str
+    state: str
+    """running, finished, failed, interrupted; or killed: the driver is gone without a word."""
+    counts: Counter[str]
+    total: int
+    metric: str
+    best: Record | None
+    seconds_left: float | None
+    disagreements: list[str] = field(default_factory=list)
+
+
+def read(name: str, runs_dir: Path) -> Status:
+    folder = sweep.find(name, runs_dir)
+    spec = sweep.read_spec(folder)
+    ledger = Ledger(folder, spec.search.metric)
+    info = read_json(folder / "sweep.json") if (folder / "sweep.json").exists() else {}
+    alive = sweep.running(folder)
+    state = info.get("state", "running")
+    if not alive and state == "running":
+        state = "killed"
+    counts = Counter(str(record.status) for record in ledger.records.values())
+    total = max(len(ledger.records), int(info.get("total", 0)))
+    usable = [record for record in ledger.records.values() if record.value is not None]
+    sign = 1 if spec.search.mode == "max" else -1
+    best = max(usable, key=lambda record: sign * (record.value or 0.0), default=None)
+    disagreements = [] if alive else _disagreements(folder, spec, ledger)
+    left = _seconds_left(ledger, total, int(info.get("resources", {}).get("workers", 1))) if alive else None
+    return Status(name, state, counts, total, spec.search.metric, best, left, disagreements)
+
+
+def lines(status: Status) -> list[str]:
+    done = status.counts["finished"] + status.counts["failed"] + status.counts["stopped"]
+    counts = ", ".join(f"{status.counts[name]} {name}" for name in ("finished", "running", "failed", "stopped"))
+    found = [f"{status.name}: {status.state}, {done} of {status.total} trials done ({counts})"]
+    if status.best is not None:
+        found.append(f"best {status.metric}: {status.best.value:.3f} (trial {status.best.plan.number})")
+    if status.seconds_left is not None:
+        found.append(f"about {duration(status.seconds_left)} left")
+    if status.state in ("interrupted", "killed"):
+        found.append(f"to go on: elbosweep resume {status.name}")
+    return found + [f"disagreement: {line}" for line in status.disagreements]
+
+
+def _seconds_left(ledger: Ledger, total: int, workers: int) -> float | None:
+    took = [
+        (datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)).total_seconds()
+        for record in ledger.records.values()
+        if record.ended is not None
+    ]
+    return sum(took) / len(took) * (total - len(took)) / workers if took else None
+
+
+def _disagreements(folder: Path, spec: SweepSpec, ledger: Ledger) -> list[str]:
+    """Study, ledger, tables and W&B should know the same trials."""
+    concluded = {number for number, record in ledger.records.items() if record.status != "running"}
+    found = []
+    asked = _asked(folder, spec)
+    if asked is not None and asked != set(ledger.records):
+        found.append(f"the study has {len(asked)} trials, the ledger {len(ledger.records)}")
+    for number in sorted(concluded):
+        finished = ledger.records[number].status == "finished"
+        if finished and read_result(ledger.trial_folder(number)) is None:
+            found.append(f"trial {number} is finished in the ledger and has no result.json")
+    table = folder / "trials.parquet"
+    if table.exists() and (rows := pq.read_metadata(table).num_rows) != len(ledger.records):
+        found.append(f"trials.parquet has {rows} rows, the ledger {len(ledger.records)} trials")
+    if spec.tracking.wandb == "offline":
+        logged = {offline.trial_number(path) for path in offline.record_files(folder)}
+        run = {number for number in concluded if ledger.records[number].plan.problem is None}
+        if missing := sorted(run - logged):
+            found.append(f"W&B has no run of {len(missing)} trials, the first of them trial {missing[0]}")
+    return found
+
+
+def _asked(folder: Path, spec: SweepSpec) -> set[int] | None:
+    path = folder / "study.journal"
+    if not path.exists():
+        return None
+    storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
+    study = optuna.load_study(study_name=spec.name, storage=storage)
+    return {trial.number for trial in study.get_trials(deepcopy=False)}
+
+
+def overview(runs_dir: Path) -> list[dict[str, Any]]:
+    """A row per sweep."""
+    rows: list[dict[str, Any]] = []
+    for name in sweep.names(runs_dir):
+        try:
+            status = read(name, runs_dir)
+        except ConfigError as error:
+            rows.append({"name": name, "state": "damaged", "done": "", "failed": "", "best": str(error)})
+            continue
+        done = sum(status.counts[key] for key in ("finished", "failed", "stopped"))
+        best = "" if status.best is None else f"{status.metric} {status.best.value:.3f}"
+        rows.append(
+            {
+                "name": name,
+                "state": status.state,
+                "done": f"{done}/{status.total}",
+                "failed": status.counts["failed"],
+                "best": best,
+            }
+        )
+    return rows
+
+
+def trial_lines(name: str, number: int, runs_dir: Path) -> list[str]:
+    """Everything there is to say about one trial."""
+    folder = sweep.find(name, runs_dir)
+    spec = sweep.read_spec(folder)
+    ledger = Ledger(folder, spec.search.metric)
+    record = ledger.records.get(number)
+    if record is None:
+        raise ConfigError(f"{folder}: has trials 0 to {len(ledger.records) - 1}, got {number}")
+    found = [f"{name} trial {number}: {record.status}, phase {record.plan.phase}, started {record.started}"]
+    if record.reason:
+        found.append(f"reason: {record.reason}")
+    varied = set(record.plan.overrides)
+    found += [
+        f"  {'*' if key in varied else ' '} {key}: {value}" for key, value in spec.flat(record.plan.overrides).items()
+    ]
+    result = read_result(ledger.trial_folder(number))
+    for key, value in (result or {}).get("metrics", {}).items():
+        if not key.endswith(".standard_error") and value is not None:
+            error = (result or {})["metrics"].get(f"{key}.standard_error")
+            found.append(f"    {key} = {value:.4f}" + ("" if error is None else f" +- {error:.4f}"))
+    log = ledger.trial_folder(number) / ERROR_FILE
+    if log.exists() and record.status == "failed":
+        found += ["log:", *log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()]
+    return [*found, str(ledger.trial_folder(number))]
