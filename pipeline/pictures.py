@@ -72,7 +72,7 @@ def manifold(vae: VAE, path: Path, *, seed: int) -> None:
     levels = (torch.arange(MANIFOLD_SIDE) + 0.5) / MANIFOLD_SIDE
     first, second = prior_percentiles(vae, levels, seed=seed).unbind(dim=1)
     z = torch.cartesian_prod(second.flip(0), first).flip(1)
-    save_png(path, vae.decode(z).mean, MANIFOLD_SIDE, padding=0)
+    save_png(path, vae.decode(z).mean, MANIFOLD_SIDE)
 
 
 @torch.inference_mode()

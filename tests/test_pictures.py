@@ -78,7 +78,7 @@ def test_every_prior_and_dimension_can_be_drawn(tmp_path, prior, latent_dim):
     assert _open(tmp_path / "traversals.png").shape == (latent_dim * 58 + 2, 11 * 58 + 2)
     if latent_dim == 2:
         pictures.manifold(vae, tmp_path / "manifold.png", seed=0)
-        assert _open(tmp_path / "manifold.png").shape == (20 * 56, 20 * 56)
+        assert _open(tmp_path / "manifold.png").shape == (20 * 58 + 2, 20 * 58 + 2)
 
 
 @pytest.mark.parametrize("prior", PRIORS)
