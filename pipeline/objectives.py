@@ -8,7 +8,7 @@ d log q(z|x) / d parameters was kept (`pathwise`), left out (`stl`, `dreg`), or 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Shaped
@@ -21,7 +21,7 @@ from pipeline.distributions import path_log_prob, reparameterise
 from pipeline.vae import VAE
 
 Draws = Float[Tensor, "sample batch"]
-GroupDraws = Float[Tensor, "sample batch group"]
+GroupDraws = Float[Tensor, "draw batch group"]
 
 
 class StepTerms(NamedTuple):
@@ -33,27 +33,6 @@ class StepTerms(NamedTuple):
     reconstruction: Float[Tensor, ""]
     """-E log p(x|z)"""
     kl: Float[Tensor, ""]
-
-
-class Objective(Protocol):
-    @property
-    def num_draws(self) -> int:
-        """Draws of z per image that a step needs."""
-
-    def __call__(
-        self,
-        vae: VAE,
-        x: Shaped[Tensor, "batch height width"],
-        noise: Float[Tensor, "sample batch dim"],
-        kl_weight: float = 1.0,
-    ) -> StepTerms: ...
-
-
-def build_objective(config: TrialConfig) -> Objective:
-    objective = config.objective
-    if isinstance(objective, ElboObjective):
-        return Elbo(objective.num_samples, config.kl.estimator, config.gradient.estimator, objective.free_bits)
-    return Iwae(objective.num_samples, objective.num_importance_samples, config.gradient.estimator)
 
 
 @dataclass(frozen=True)
@@ -120,7 +99,7 @@ class Elbo:
         closed_form = kl_divergence(q, p)
         return estimators.control_variate_kl(k1, closed_form, coefficient.reshape(-1, *[1] * (closed_form.ndim - 1)))
 
-    def _less_free_bits(self, kl: GroupDraws, latent_dim: int) -> Draws:
+    def _less_free_bits(self, kl: GroupDraws, latent_dim: int) -> Float[Tensor, "draw batch"]:
         """Each draw's penalty, whose mean is sum_g max(free bits, KL_g): linear in the draws once the active groups are
         known, so every gradient estimator applies to it."""
         if not self.free_bits:
@@ -171,6 +150,17 @@ class Iwae:
             z.register_hook(lambda gradient: gradient * normalised)
         reconstruction, kl = -log_px_z.detach().mean(), (log_qz_x - log_pz).detach().mean()
         return StepTerms(loss, -reconstruction - kl, reconstruction, kl)
+
+
+Objective = Elbo | Iwae
+"""Has `num_draws`, the draws of z per image that a step needs, and is called with the model, images and noise."""
+
+
+def build_objective(config: TrialConfig) -> Objective:
+    objective = config.objective
+    if isinstance(objective, ElboObjective):
+        return Elbo(objective.num_samples, config.kl.estimator, config.gradient.estimator, objective.free_bits)
+    return Iwae(objective.num_samples, objective.num_importance_samples, config.gradient.estimator)
 
 
 def score_surrogate(
