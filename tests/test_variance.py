@@ -10,7 +10,7 @@ import torch
 from linear_vae import SHAPE, images_of, linear_vae, set_best_posterior, set_posterior
 from torch import Tensor
 
-from pipeline import sampling, variance
+from pipeline import block_estimates, sampling, variance
 from pipeline.block_moments import image_moments, pool
 from pipeline.config import ConfigError, VarianceConfig
 from pipeline.distributions import reparameterise
@@ -127,7 +127,7 @@ def test_control_variate_is_never_worse_and_uses_separate_draws() -> None:
     bound, control = torch.randn(2, 8, 1, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     changed = control.clone()
     changed[0] += 10.0  # an even group: may move the coefficient of the odd ones, not its own
-    before, after = variance.control_variate(bound, control), variance.control_variate(bound, changed)
+    before, after = block_estimates.control_variate(bound, control), block_estimates.control_variate(bound, changed)
     coefficient = (before - bound) / control
     assert torch.allclose((after - bound)[::2] / changed[::2], coefficient[::2])
     assert not torch.allclose((after - bound)[1::2] / changed[1::2], coefficient[1::2])
@@ -211,7 +211,7 @@ def test_no_draw_is_decoded_twice() -> None:
     with torch.no_grad():
         for scheme in ("iid", "antithetic", "sobol"):
             seen.clear()
-            group = variance.group_length(scheme, config())
+            group = block_estimates.group_length(scheme, config())
             q = vae.posterior(x)
             terms = draw_terms(vae, x, q, 1024, torch.Generator().manual_seed(0), scheme=scheme, group=group)
             assert terms.log_px_z.shape == (1024, 5)
