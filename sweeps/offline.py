@@ -15,6 +15,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from sweeps import transaction_log
+
 STATES = {0: "finished", 255: "interrupted"}
 
 
@@ -50,6 +52,15 @@ def read(record_file: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
         except ValueError:
             return
+
+
+def ended(record_file: Path) -> bool:
+    """Whether the end of the run is on the disk: the W&B service writes a little later than it says."""
+    try:
+        records = list(transaction_log.read(record_file))
+    except (OSError, transaction_log.LogError):
+        return False
+    return bool(records) and transaction_log.kind(records[-1]) == "exit"
 
 
 def history(record_file: Path) -> list[dict[str, Any]]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import json
 import netrc
 import os
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 DEFAULT_SERVER = "https://api.wandb.ai"
@@ -43,15 +45,8 @@ def problem(environ: Mapping[str, str] = os.environ, timeout: float = PROBE_SECO
         if environ.get("WANDB_IDENTITY_TOKEN_FILE"):
             return None
         return f"there is no W&B key for {url} (run `wandb login` or set WANDB_API_KEY)"
-    credentials = base64.b64encode(f"api:{key}".encode()).decode()
-    request = urllib.request.Request(
-        f"{url}/graphql",
-        json.dumps({"query": "query Viewer { viewer { id } }"}).encode(),
-        {"Content-Type": "application/json", "Authorization": f"Basic {credentials}"},
-    )
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
-            viewer = (json.load(answer).get("data") or {}).get("viewer")
+        viewer = _ask("query Viewer { viewer { id } }", {}, environ, timeout).get("viewer")
     except urllib.error.HTTPError as error:
         if error.code in (401, 403):
             return f"the W&B server {url} refused the key"
@@ -60,3 +55,33 @@ def problem(environ: Mapping[str, str] = os.environ, timeout: float = PROBE_SECO
         reason = getattr(error, "reason", error)
         return f"the W&B server {url} cannot be reached ({str(reason) or type(error).__name__})"
     return None if viewer else f"the W&B server {url} does not know the key"
+
+
+def rows_on_server(
+    run_id: str, project: str, entity: str | None, environ: Mapping[str, str] = os.environ, timeout: float = 30.0
+) -> int:
+    """Rows of history that the server holds of a run; 0 if it does not know the run. Asked as the client itself asks.
+
+    Raises:
+        OSError: the server cannot be reached or refuses.
+        ValueError: its answer makes no sense.
+    """
+    query = """query RunResumeStatus($project: String, $entity: String, $name: String!) {
+        model(name: $project, entityName: $entity) { bucket(name: $name, missingOk: true) { historyLineCount } } }"""
+    model = _ask(query, {"project": project, "entity": entity, "name": run_id}, environ, timeout).get("model") or {}
+    return int((model.get("bucket") or {}).get("historyLineCount") or 0)
+
+
+def _ask(query: str, variables: dict[str, Any], environ: Mapping[str, str], timeout: float) -> dict[str, Any]:
+    credentials = base64.b64encode(f"api:{find_key(environ)}".encode()).decode()
+    request = urllib.request.Request(
+        f"{server_url(environ)}/graphql",
+        json.dumps({"query": query, "variables": variables}).encode(),
+        {"Content-Type": "application/json", "Authorization": f"Basic {credentials}"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            content = json.load(answer)
+    except http.client.HTTPException as error:
+        raise ConnectionError(str(error) or type(error).__name__) from None
+    return (content.get("data") if isinstance(content, dict) else None) or {}

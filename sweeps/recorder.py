@@ -19,12 +19,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from sweeps import online
-from sweeps.trial_run import Mode, TrackingSettings, Trial, TrialRun, end_run, start_run
+from sweeps import offline, online
+from sweeps.trial_run import Mode, TrackingSettings, Trial, TrialRun, start_run
 
 log = logging.getLogger(__name__)
 
-CLOSE_SECONDS = 10.0
+CLOSE_SECONDS, FLUSH_SECONDS = 10.0, 3.0
 REPORT = -1
 """Stands for a trial's number where the work belongs to none."""
 
@@ -69,6 +69,8 @@ class TrialRuns:
         self.seconds: dict[int, float] = defaultdict(float)
         """What tracking took, by trial."""
         self._runs: dict[int, TrialRun] = {}
+        self._ended: dict[int, str] = {}
+        """Trials whose runs were ended, with the runs' ids, until their files have been looked at."""
         self._trials: dict[int, Trial] = {}
         self._warned = False
         self._environment: dict[str, str | None] = {}
@@ -100,18 +102,38 @@ class TrialRuns:
         thread, self._thread = self._thread, None
         if thread is None:
             return
+        deadline = time.monotonic() + timeout
         for number in list(self._trials):
             self._put(number, lambda number=number: self._end(number))  # type: ignore[misc]
         self._queue.put(None)
         thread.join(timeout)
         if thread.is_alive():
             self._lost(None, f"W&B did not finish within {timeout:g} s")
+        self._confirm(min(deadline, time.monotonic() + FLUSH_SECONDS))
         self._restore_environment()
+
+    def _confirm(self, deadline: float) -> None:
+        """Look whether the runs that were ended are on the disk. A full disk shows nowhere else."""
+        while self._ended:
+            for number in [number for number in self._ended if self._on_disk(number)]:
+                del self._ended[number]
+            if time.monotonic() > deadline:
+                break
+            if self._ended:
+                time.sleep(0.05)
+        for number in self._ended:
+            self._lost(number, "W&B could not write the end of the run; is the disk full?")
+        self._ended.clear()
+
+    def _on_disk(self, number: int) -> bool:
+        files = offline.record_files(self.run_folder, self._ended[number])
+        return any(offline.ended(path) for path in files)
 
     # --- the thread's work ---
 
     def _open(self, number: int) -> None:
         self._end(number)
+        self._ended.pop(number, None)
         run = TrialRun(self.run_folder, self._id(), self._trials[number], self.settings, self.mode)
         run.open()
         self._runs[number] = run
@@ -128,11 +150,12 @@ class TrialRuns:
 
     def _complete(self, number: int, folder: Path, status: str) -> None:
         self._live(number).complete(folder, status)
-        del self._runs[number]
+        self._ended[number] = self._runs.pop(number).id
 
     def _end(self, number: int) -> None:
         if run := self._runs.pop(number, None):
             run.end("interrupted")
+            self._ended[number] = run.id
 
     def _report(self, folder: Path) -> None:
         import wandb
@@ -144,7 +167,7 @@ class TrialRuns:
         artifact = wandb.Artifact(f"report-{name}", type="report")
         artifact.add_dir(str(folder))
         run.log_artifact(artifact)
-        end_run(run, 0)
+        run.finish(exit_code=0)
 
     def _id(self) -> str:
         return sweep_id(self.run_folder, self.sweep_name)

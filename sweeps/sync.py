@@ -1,8 +1,8 @@
 """Offline runs to the W&B server: each by itself, some at a time, tried again, and a receipt of what is up.
 
 `wandb sync` exits with 0, and marks a run as synced, when half of it could not be uploaded. What counts here is a clean
-log of its own; anything else is a failed attempt. A trial is one run on disk whose rows have fixed places, so sending
-it again writes the same rows to the same places.
+log of its own; anything else is a failed attempt. And it appends: what a failed attempt left on the server would be
+there twice. So every attempt first asks how many rows of the run have arrived, and sends the others.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -23,7 +24,7 @@ from typing import Any
 
 from pipeline.checkpoints import write_json
 from pipeline.config import ConfigError
-from sweeps import offline, online
+from sweeps import offline, online, transaction_log
 
 ATTEMPT_SECONDS = 600.0
 CLIENT_RETRIES = {
@@ -111,7 +112,7 @@ def sync(
 
 
 def _read_receipt(path: Path, server: str) -> dict[str, Any]:
-    """What is up on this server, by run folder. A damaged receipt counts as none: uploading twice does no harm."""
+    """What is up on this server, by run folder. A damaged receipt counts as none: the server is asked anyway."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         runs: dict[str, Any] = content["servers"].get(server, {})
@@ -138,27 +139,50 @@ def _upload(file: Path, retries: int, attempt_seconds: float, pause: float) -> U
         error, url = _attempt(file, attempt_seconds)
         if error is None:
             break
-    if error is not None:  # so that a later `wandb sync` by hand does not skip it
+    if error is not None:  # `wandb sync` may have marked it
         file.with_suffix(".wandb.synced").unlink(missing_ok=True)
     return Upload(file.parent.name, size, attempt + 1, error, url, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def _attempt(file: Path, seconds: float) -> tuple[str | None, str | None]:
     """`wandb sync` of one run in a process of its own. Returns what went wrong, and the run's address."""
-    with tempfile.TemporaryDirectory(prefix="elbosweep-sync-") as logs:
+    with tempfile.TemporaryDirectory(prefix="elbosweep-sync-") as scratch:
+        try:
+            to_send = _what_is_missing(file, Path(scratch))
+        except (OSError, ValueError) as error:
+            return _without_key(f"the server did not say what it has ({error})"), None
         environ = {key: value for key, value in os.environ.items() if key != "WANDB_MODE"}
-        environ |= CLIENT_RETRIES | {"WANDB_DIR": logs, "WANDB_CACHE_DIR": logs, "WANDB_ERROR_REPORTING": "false"}
-        command = [*offline.wandb_command(), "sync", "--include-synced", str(file.parent)]
+        environ |= CLIENT_RETRIES | {"WANDB_ERROR_REPORTING": "false", "WANDB_CACHE_DIR": scratch}
+        environ["WANDB_DIR"] = scratch
+        command = [*offline.wandb_command(), "sync", "--include-synced", str(to_send.parent)]
         try:
             done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=seconds)
         except subprocess.TimeoutExpired:
             return f"no answer within {seconds:g} s", None
         output = done.stdout + done.stderr
-        problems = _errors_in_output(output) + _errors_in_logs(Path(logs))
+        problems = _errors_in_output(output) + _errors_in_logs(Path(scratch))
+        synced = to_send.with_suffix(".wandb.synced").is_file()
     address = re.search(r"View run .* at (\S+)", output)
-    if not problems and (done.returncode or not file.with_suffix(".wandb.synced").is_file()):
+    if not problems and (done.returncode or not synced):
         problems = [" ".join(output.split())[-300:] or f"wandb sync ended with {done.returncode}"]
+    if not problems:  # a later `wandb sync` by hand skips it
+        file.with_suffix(".wandb.synced").touch()
     return (_without_key(problems[0]) if problems else None), address[1] if address else None
+
+
+def _what_is_missing(file: Path, scratch: Path) -> Path:
+    """The run's log; where the server has some of its rows, a copy without them (in a run folder of the same name)."""
+    run = next((record["run"] for record in offline.read(file) if record["type"] == "run"), None)
+    if run is None:
+        return file
+    rows = online.rows_on_server(run["run_id"], run.get("project", ""), run.get("entity") or None)
+    if not rows:
+        return file
+    copy = scratch / "rest" / file.parent.name / file.name
+    copy.parent.mkdir(parents=True)
+    transaction_log.without_first_rows(file, copy, rows)
+    shutil.copytree(file.parent / "files", copy.parent / "files")
+    return copy
 
 
 def _errors_in_output(output: str) -> list[str]:

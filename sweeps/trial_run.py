@@ -2,14 +2,13 @@
 
 The tables in the run folder are the record and W&B holds a copy of it, so a run is never patched: where one was left
 unfinished (a kill, a dead W&B service), a new run under the same id takes over everything that is known and replaces
-it. On disk there is one run per trial, and uploading it twice writes the same rows again.
+it: offline, a trial is one run on disk. Online, the server goes on with its run from the row that it has.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -142,11 +141,13 @@ class TrialRun:
         epochs = {epoch: metrics for path in replaced for epoch, metrics in _epochs_of(path).items()}
         epochs |= epoch_metrics(read_rows(self.trial_folder / "history.jsonl"))
         self._run = self._init()
-        self.logged, self.last_step = set(), -1
+        self.last_step = self._run.step - 1  # rows that the server has, when online
+        self.logged = {epoch for epoch in epochs if epoch <= self.last_step}
         for epoch in sorted(epochs):
             self.log(epoch, epochs[epoch])
-        for path in replaced:
-            shutil.rmtree(path.parent, ignore_errors=True)
+        if self.mode == "offline":
+            for path in replaced:
+                shutil.rmtree(path.parent, ignore_errors=True)
 
     def _init(self) -> wandb.Run:
         run = start_run(
@@ -157,6 +158,7 @@ class TrialRun:
             name=f"{self.trial.number:04d}",
             group=self.sweep_id,
             job_type=self.trial.phase,
+            resume="allow" if self.mode == "online" else None,
             # Nested: W&B itself joins the keys with dots, and its panels find no key that holds a dot.
             config={**nested(self.trial.config), "trial": self.trial.number},
         )
@@ -220,7 +222,7 @@ class TrialRun:
         """Close the run: 0 finished or stopped, 1 failed, 255 interrupted."""
         run, self._run = self._run, None
         if run is not None:
-            end_run(run, EXIT_CODES[status])
+            run.finish(exit_code=EXIT_CODES[status])
 
 
 def start_run(run_folder: Path, settings: TrackingSettings, mode: Mode, **identity: Any) -> wandb.Run:
@@ -267,22 +269,6 @@ def start_run(run_folder: Path, settings: TrackingSettings, mode: Mode, **identi
         run.finish(exit_code=1)
         raise TrackingError(f"{folder} cannot be written: the W&B client fell back to {elsewhere}")
     return run
-
-
-def end_run(run: wandb.Run, exit_code: int) -> None:
-    """Close a run.
-
-    Raises:
-        TrackingError: the W&B service could not write the run to the disk.
-    """
-    internal_log = Path(run.dir).parent / "logs" / "debug-internal.log"
-    run.finish(exit_code=exit_code)
-    try:
-        text = internal_log.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return
-    if found := re.search(r"failed to save record: ([^\"]*)", text):
-        raise TrackingError(f"W&B could not write: {found[1].split(': ')[-1]}")
 
 
 def _epochs_of(record_file: Path) -> dict[int, dict[str, float]]:

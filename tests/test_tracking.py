@@ -433,6 +433,7 @@ def test_online_runs_arrive_and_the_key_stays_secret(
     assert leaks == []
 
 
+@pytest.mark.slow
 def test_server_that_dies_in_mid_run_leaves_a_whole_offline_run(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -30,7 +30,7 @@ class RunRecord:
     lines: dict[int, str] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
-    exit_codes: list[int] = field(default_factory=list)
+    exit_codes: list[int | None] = field(default_factory=list)
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -116,6 +116,19 @@ class WandbServer:
         files = [{"name": file, "uploadUrl": f"{self.url}/put/{name}/{file}"} for file in variables["files"]]
         return {"createRunFiles": {"runID": name, "uploadHeaders": [], "files": files}}
 
+    def _UpsertView2(self, variables: dict[str, Any]) -> dict[str, Any]:
+        project = {"id": "project", "name": variables["projectName"], "entityName": variables["entityName"]}
+        view = {name: variables.get(name) for name in ("name", "type", "displayName", "description")}
+        return {"upsertView": {"view": {"id": "view", **view, "project": project}, "inserted": True}}
+
+    _upsertView = _UpsertView2
+
+    def _ProjectInternalId(self, variables: dict[str, Any]) -> dict[str, Any]:
+        return {"project": {"id": "project", "internalId": "UHJvamVjdEludGVybmFsSWQ6MQ=="}}
+
+    def _GetProjects(self, variables: dict[str, Any]) -> dict[str, Any]:
+        return {"models": {"pageInfo": {"endCursor": None, "hasNextPage": False}, "edges": []}}
+
     def _ServerFeaturesQuery(self, variables: dict[str, Any]) -> dict[str, Any]:
         return {"serverInfo": {"features": []}}
 
@@ -140,7 +153,7 @@ class WandbServer:
         edges = []
         for file in variables["input"]["artifactFiles"]:
             path = f"{file['artifactID']}/files/{file['name']}"
-            node = {
+            node: dict[str, Any] = {
                 "storagePath": path,
                 "uploadUrl": f"{self.url}/put/{path}",
                 "uploadHeaders": [],
