@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+from markupsafe import escape
 from matplotlib.axes import Axes
 
 from analysis import theme
@@ -62,6 +63,10 @@ class Panel:
     """What a reader who cannot see it is told."""
     size: tuple[float, float] = theme.SMALL
 
+    def _repr_svg_(self) -> str:
+        """How a notebook shows it."""
+        return theme.svg(self.draw, self.size)
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -70,6 +75,12 @@ class Figure:
     panels: tuple[Panel, ...]
     caption: str
     sentence: str
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the panels, the caption, the sentence."""
+        drawn = [theme.svg(panel.draw, panel.size) for panel in self.panels]
+        panels = "".join(f"<div>{svg[svg.index('<svg') :]}</div>" for svg in drawn)
+        return f"{panels}<p><small>{escape(self.caption)}</small></p><p><b>{escape(self.sentence)}</b></p>"
 
 
 @dataclass(frozen=True)

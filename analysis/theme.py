@@ -17,6 +17,8 @@ import seaborn as sns
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
 
@@ -112,21 +114,38 @@ def save(draw: Callable[[Axes], None], path: Path, size: tuple[float, float]) ->
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(rc()):
-        figure = Figure(figsize=size, layout="constrained")
-        FigureCanvasAgg(figure)
-        axes = figure.add_subplot()
-        draw(axes)
-        # Laid out once; every format then shares the result (the solver costs more than the drawing).
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-        stem = str(path)
-        figure.savefig(f"{stem}.png", dpi=150, metadata={"Software": None})
-        figure.savefig(f"{stem}.pdf", metadata={"CreationDate": None})
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    svg = buffer.getvalue()
-    Path(f"{stem}.svg").write_text(svg, encoding="utf-8")
-    return inline(svg)
+        figure = _figure(draw, size)
+        # The canvases' own printers: `savefig` would draw the figure a second time for each format.
+        figure.set_dpi(150)
+        FigureCanvasAgg(figure).print_png(f"{path}.png", metadata={"Software": None})
+        FigureCanvasPdf(figure).print_pdf(f"{path}.pdf", metadata={"CreationDate": None})
+        text = _svg(figure)
+    Path(f"{path}.svg").write_text(text, encoding="utf-8")
+    return inline(text)
+
+
+def svg(draw: Callable[[Axes], None], size: tuple[float, float]) -> str:
+    """One figure as SVG, for notebooks."""
+    with mpl.rc_context(rc()):
+        return _svg(_figure(draw, size))
+
+
+def _figure(draw: Callable[[Axes], None], size: tuple[float, float]) -> Figure:
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    draw(figure.add_subplot())
+    # Laid out once; every format then shares the result.
+    engine = figure.get_layout_engine()
+    assert engine is not None  # asked for above
+    engine.execute(figure)
+    figure.set_layout_engine("none")
+    return figure
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+    return buffer.getvalue()
 
 
 def inline(svg: str) -> str:

@@ -17,7 +17,7 @@ KINDS = {
     "reconstructions": "Reconstructions beside the originals",
     "manifold": "Manifold",
     "traversals": "Latent traversals",
-    "training": "Training curve (bits per dimension)",
+    "training": "Training curve",
 }
 MOST_DIMENSIONS = 8
 MOST_BYTES = 6_000_000

@@ -50,7 +50,7 @@ def efficiency(variance: pd.DataFrame, dimension: int) -> list[Block]:
             f"its time: {best['mean']:.3g} nats² s."
         )
     caption = (
-        "Variance times seconds: what equal precision costs; lower is better. Flat lines: more draws "
+        "Variance times seconds per image: what equal precision costs; lower is better. Flat lines: more draws "
         f"buy exactly what they cost. n = {sizes(rows)}."
     )
     return [Heading("Variance times time"), Figure(tuple(panels), caption, sentence), _efficiency_table(table)]
@@ -65,7 +65,7 @@ def _efficiency_table(table: pd.DataFrame) -> Table:
             "sampling": [label(name) for name in best["sampling"]],
             "L": best["num_samples"],
             "variance (nats²)": best["variance"],
-            "seconds": best["seconds"],
+            "seconds per image": best["seconds"],
             "variance × seconds": best["mean"],
         }
     )
@@ -92,7 +92,7 @@ def _draw_efficiency(axes: Axes, *, table: pd.DataFrame, title: str) -> None:
         style=style,
         title=title,
         x_label=axis("num_samples"),
-        y_label="variance × seconds (nats² s)",
+        y_label="variance × seconds per image (nats² s)",
     )
 
 
