@@ -96,17 +96,19 @@ def bdmc(
 
 
 def tune(
-    path: Path, num_chains: int, generator: torch.Generator, *, target: float = 0.7
+    path: Path, num_chains: int, generator: torch.Generator, *, target: float = 0.9
 ) -> Float[Tensor, "temperature batch"]:
-    """Step sizes for every inner temperature and image, by a pilot run that steers the mean acceptance to `target`."""
+    """Step sizes for every inner temperature and image, by a pilot run that steers the mean acceptance to `target`.
+
+    There is one transition a temperature, so a rejection costs more than it does in a long chain: 0.9 leaves less
+    variance in the weights than the usual 0.65 to 0.8.
+    """
     point = evaluate(path, path.draw_start(num_chains))
     log_step = torch.full_like(point.log_joint[0], math.log(0.5 * point.z.shape[-1] ** -0.25))
     steps = []
     for temperature in path.temperatures()[1:-1]:
-        # Two transitions a temperature: the step size keeps up with a target that narrows along the path.
-        for _ in range(2):
-            point, acceptance = transition(path, point, temperature, log_step.exp(), generator)
-            log_step = log_step + 0.3 * (acceptance.mean(0) - target)
+        point, acceptance = transition(path, point, temperature, log_step.exp(), generator)
+        log_step = log_step + 0.4 * (acceptance.mean(0) - target)
         steps.append(log_step.exp())
     return torch.stack(steps)
 
