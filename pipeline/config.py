@@ -1,7 +1,6 @@
 """The configuration of one trial: a frozen tree, checked completely when it is read.
 
-Every leaf has one dotted name (`model.latent_dim`) from the YAML file to the axis of a figure. Options that only make
-sense for one choice live inside that choice (`objective.num_importance_samples` exists for `iwae` alone).
+Every leaf has one dotted name (`model.latent_dim`) from the YAML file to the axis of a figure.
 """
 
 from __future__ import annotations
@@ -10,214 +9,81 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from pipeline.distributions import has_closed_form_entropy, has_closed_form_kl
+from pipeline.options import (
+    BernoulliLikelihood,
+    CategoricalLikelihood,
+    CNNConfig,
+    DataConfig,
+    ElboObjective,
+    EvaluationConfig,
+    FlowPosterior,
+    FlowPrior,
+    Frozen,
+    FullGaussianPosterior,
+    GaussianLikelihood,
+    GaussianPosterior,
+    GradientConfig,
+    IwaeObjective,
+    KLConfig,
+    LaplacePosterior,
+    LaplacePrior,
+    LinearConfig,
+    MixturePrior,
+    MLPConfig,
+    ModelConfig,
+    StandardNormalPrior,
+    TrainingConfig,
+    VampPrior,
+    VarianceConfig,
+)
 
-Width = Annotated[int, Field(ge=1, le=65536)]
+# This module is the one door to the configuration, options included.
+__all__ = [
+    "BernoulliLikelihood",
+    "CNNConfig",
+    "CategoricalLikelihood",
+    "ConfigError",
+    "DataConfig",
+    "ElboObjective",
+    "EvaluationConfig",
+    "FlowPosterior",
+    "FlowPrior",
+    "Frozen",
+    "FullGaussianPosterior",
+    "GaussianLikelihood",
+    "GaussianPosterior",
+    "GradientConfig",
+    "IwaeObjective",
+    "KLConfig",
+    "LaplacePosterior",
+    "LaplacePrior",
+    "LinearConfig",
+    "MLPConfig",
+    "MixturePrior",
+    "ModelConfig",
+    "StandardNormalPrior",
+    "TrainingConfig",
+    "TrialConfig",
+    "VampPrior",
+    "VarianceConfig",
+    "config_hash",
+    "explain",
+    "flatten",
+    "load",
+    "override",
+    "parse",
+    "read_yaml",
+]
 
 
 class ConfigError(ValueError):
     """Bad input: the message is one line per problem, and names key, rule and value."""
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
-
-
-# --- data -----------------------------------------------------------------------------------------------------------
-
-DATASETS = ("digits", "mnist", "fashion_mnist", "kmnist", "emnist_digits", "omniglot")
-
-
-class DataConfig(Frozen):
-    name: str = "digits"
-    """One of DATASETS, or `npz:PATH`."""
-    levels: int = Field(16, ge=2, le=256)
-    """Grey levels that the images are quantised to."""
-    binarization: Literal["none", "static", "dynamic"] = "none"
-    """Pixels drawn as Bernoulli(grey value): once (`static`) or anew in every epoch (`dynamic`; evaluation stays fixed)."""
-    split_seed: int = Field(0, ge=0)
-    train_images: int | None = Field(None, ge=1)
-    """Use only the first so many training images (None: all)."""
-
-    @model_validator(mode="after")
-    def _known_name(self) -> Self:
-        if self.name not in DATASETS and not self.name.startswith("npz:"):
-            raise ValueError(f"name must be one of {', '.join(DATASETS)} or npz:PATH, got {self.name!r}")
-        return self
-
-
-# --- model ----------------------------------------------------------------------------------------------------------
-
-
-class MLPConfig(Frozen):
-    name: Literal["mlp"] = "mlp"
-    hidden: tuple[Width, ...] = Field((256, 256), min_length=1, max_length=16)
-
-
-class CNNConfig(Frozen):
-    name: Literal["cnn"] = "cnn"
-    channels: int = Field(32, ge=1, le=1024)
-
-
-class LinearConfig(Frozen):
-    name: Literal["linear"] = "linear"
-
-
-class GaussianPosterior(Frozen):
-    name: Literal["gaussian"] = "gaussian"
-
-
-class FullGaussianPosterior(Frozen):
-    name: Literal["full_gaussian"] = "full_gaussian"
-
-
-class LaplacePosterior(Frozen):
-    name: Literal["laplace"] = "laplace"
-
-
-class FlowPosterior(Frozen):
-    name: Literal["flow"] = "flow"
-    transforms: int = Field(2, ge=1, le=64)
-    hidden: tuple[Width, ...] = Field((64, 64), min_length=1)
-    context: int = Field(64, ge=1, le=65536)
-    """Features of the encoder that condition the flow."""
-    coupling: bool = True
-    """Coupling layers invert in one pass; False: masked autoregressive, whose sampling is `latent_dim` passes."""
-
-
-class StandardNormalPrior(Frozen):
-    name: Literal["standard_normal"] = "standard_normal"
-
-
-class LaplacePrior(Frozen):
-    name: Literal["laplace"] = "laplace"
-
-
-class MixturePrior(Frozen):
-    name: Literal["mixture"] = "mixture"
-    components: int = Field(10, ge=1, le=10000)
-
-
-class VampPrior(Frozen):
-    name: Literal["vamp"] = "vamp"
-    pseudo_inputs: int = Field(50, ge=1, le=10000)
-
-
-class FlowPrior(Frozen):
-    name: Literal["flow"] = "flow"
-    transforms: int = Field(2, ge=1, le=64)
-    hidden: tuple[Width, ...] = Field((64, 64), min_length=1)
-
-
-class CategoricalLikelihood(Frozen):
-    name: Literal["categorical"] = "categorical"
-
-
-class BernoulliLikelihood(Frozen):
-    name: Literal["bernoulli"] = "bernoulli"
-
-
-class GaussianLikelihood(Frozen):
-    name: Literal["gaussian"] = "gaussian"
-    scale: float = Field(1.0, gt=0)
-    learn_scale: bool = False
-
-
-class ModelConfig(Frozen):
-    latent_dim: int = Field(8, ge=1, le=4096)
-    network: MLPConfig | CNNConfig | LinearConfig = Field(MLPConfig(), discriminator="name")
-    posterior: GaussianPosterior | FullGaussianPosterior | LaplacePosterior | FlowPosterior = Field(
-        GaussianPosterior(), discriminator="name"
-    )
-    prior: StandardNormalPrior | LaplacePrior | MixturePrior | VampPrior | FlowPrior = Field(
-        StandardNormalPrior(), discriminator="name"
-    )
-    likelihood: CategoricalLikelihood | BernoulliLikelihood | GaussianLikelihood = Field(
-        CategoricalLikelihood(), discriminator="name"
-    )
-
-
-# --- objective ------------------------------------------------------------------------------------------------------
-
-
-class ElboObjective(Frozen):
-    name: Literal["elbo"] = "elbo"
-    num_samples: int = Field(1, ge=1, le=65536)
-    """L: draws of z per image in each training step."""
-    sampling: Literal["iid", "antithetic", "sobol"] = "iid"
-    beta: float = Field(1.0, ge=0)
-    kl_warmup_epochs: int = Field(0, ge=0)
-    """The KL term's weight rises linearly from 0 to beta over so many epochs."""
-    free_bits: float = Field(0.0, ge=0)
-    """Nats per latent dimension below which the KL is not penalised (Kingma et al. 2016)."""
-
-
-class IwaeObjective(Frozen):
-    name: Literal["iwae"] = "iwae"
-    num_samples: int = Field(1, ge=1, le=65536)
-    """L: outer averages of the K-sample bound in each training step."""
-    sampling: Literal["iid", "antithetic", "sobol"] = "iid"
-    num_importance_samples: int = Field(8, ge=1, le=65536)
-    """K: draws inside the logarithm."""
-
-
-class KLConfig(Frozen):
-    estimator: Literal["closed_form", "monte_carlo", "monte_carlo_k3", "cross_entropy", "control_variate"] = "closed_form"
-
-
-class GradientConfig(Frozen):
-    estimator: Literal["pathwise", "stl", "dreg", "score_function"] = "pathwise"
-
-
-# --- work -----------------------------------------------------------------------------------------------------------
-
-
-class TrainingConfig(Frozen):
-    epochs: int = Field(30, ge=0, le=100000)
-    batch_size: int = Field(128, ge=1)
-    learning_rate: float = Field(1e-3, gt=0, le=10)
-    gradient_clip: float | None = Field(None, gt=0)
-    """Largest allowed norm of the gradient (None: not clipped)."""
-    precision: Literal["float32", "float64", "bfloat16"] = "float32"
-    """bfloat16 is autocast on CUDA; the evaluation always runs in float32 or float64."""
-
-
-class EvaluationConfig(Frozen):
-    """Sizes of what is measured on a trained replicate; 0 switches the optional parts off."""
-
-    num_samples: int = Field(16, ge=1)
-    """Draws per image for the reconstruction and the ELBO."""
-    num_importance_samples: tuple[Annotated[int, Field(ge=1)], ...] = (1, 8, 64, 512)
-    """The K of the bound ladder."""
-    max_images: int | None = Field(None, ge=2)
-    """Images of the held-out split in the ladder (None: all)."""
-    gap_images: int = Field(32, ge=0)
-    gap_steps: int = Field(200, ge=1)
-    ais_images: int = Field(0, ge=0)
-    ais_temperatures: int = Field(200, ge=2)
-    ais_chains: int = Field(8, ge=2)
-    prior_draws: int = Field(100_000, ge=0)
-    prior_images: int = Field(16, ge=2)
-    pictures: bool = True
-
-
-class VarianceConfig(Frozen):
-    """Size of the Monte Carlo variance study; `images: 0` switches it off."""
-
-    images: int = Field(128, ge=0)
-    draws: int = Field(1024, ge=8)
-    num_samples: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4, 8, 16, 32, 64, 128)
-    sampling: tuple[Literal["iid", "antithetic", "sobol"], ...] = ("iid", "antithetic", "sobol")
-    num_importance_samples: tuple[Annotated[int, Field(ge=1)], ...] = (1, 8, 64)
-    gradient_repeats: int = Field(64, ge=0)
-    """Repeats of each gradient estimator on one minibatch; 0 switches the gradient study off."""
-    gradient_num_samples: tuple[Annotated[int, Field(ge=1)], ...] = (1, 4, 16)
-    gradient_images: int = Field(16, ge=1)
 
 
 class TrialConfig(Frozen):
@@ -236,8 +102,6 @@ class TrialConfig(Frozen):
     """Number of the first replicate: further replicates of a known configuration get new seeds, not the old ones."""
     seed: int = Field(0, ge=0, lt=2**63)
 
-    NAMES_ITSELF: ClassVar[str] = "trial"
-
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for problem in _inconsistencies(self):
@@ -250,15 +114,17 @@ def _inconsistencies(config: TrialConfig) -> list[str]:
     posterior, prior = config.model.posterior.name, config.model.prior.name
     objective, estimator = config.objective, config.gradient.estimator
     problems = []
-    if config.kl.estimator in ("closed_form", "control_variate") and objective.name == "elbo":
-        if not has_closed_form_kl(posterior, prior):
-            problems.append(
-                f"kl.estimator {config.kl.estimator!r} needs a closed-form KL, and there is none for "
-                f"model.posterior {posterior!r} with model.prior {prior!r}; use 'monte_carlo'"
-            )
+    needs_closed_form = objective.name == "elbo" and config.kl.estimator in ("closed_form", "control_variate")
+    if needs_closed_form and not has_closed_form_kl(posterior, prior):
+        problems.append(
+            f"kl.estimator {config.kl.estimator!r} needs a closed-form KL, and there is none for "
+            f"model.posterior {posterior!r} with model.prior {prior!r}; use 'monte_carlo'"
+        )
     draws = objective.num_samples * getattr(objective, "num_importance_samples", 1)
     if objective.sampling == "sobol" and draws & (draws - 1):
-        problems.append(f"objective.num_samples must be a power of two with objective.sampling 'sobol', got {draws} draws")
+        problems.append(
+            f"objective.num_samples must be a power of two with objective.sampling 'sobol', got {draws} draws"
+        )
     if objective.sampling == "antithetic" and draws % 2:
         problems.append(f"objective.num_samples must be even with objective.sampling 'antithetic', got {draws} draws")
     if config.kl.estimator == "cross_entropy" and objective.name == "elbo" and not has_closed_form_entropy(posterior):
@@ -366,20 +232,41 @@ def flatten(config: BaseModel | Mapping[str, Any], prefix: str = "") -> dict[str
 
 
 def config_hash(config: TrialConfig) -> str:
-    """16 hexadecimal digits that name the configuration, its seeds left out: equal hashes are replicates of each other."""
+    """16 hexadecimal digits for the configuration without its seeds: equal hashes are replicates of one another."""
     tree = config.model_dump(mode="json", exclude={"seed", "replicates", "first_replicate"})
     return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:16]
+
+
+RULES = {
+    "greater_than_equal": "must be at least {ge:g}",
+    "greater_than": "must be above {gt:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "less_than": "must be below {lt:g}",
+    "literal_error": "must be one of {expected}",
+    "union_tag_invalid": "must be one of {expected_tags}",
+}
+"""pydantic's kinds of error in our words; the others are said as pydantic says them."""
 
 
 def explain(error: ValidationError, source: str) -> list[str]:
     """pydantic's findings, one line each: source, dotted key, rule, value."""
     lines = []
     for finding in error.errors():
-        key = ".".join(str(part) for part in finding["loc"])
-        rule = finding["msg"].removeprefix("Value error, ")
+        said = finding["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
+        rule = RULES[finding["type"]].format_map(finding["ctx"]) if finding["type"] in RULES else said
         if finding["type"] == "extra_forbidden":
             rule = "unknown key"
-        value = finding["input"]
+        value = finding["ctx"]["tag"] if finding["type"] == "union_tag_invalid" else finding["input"]
         shown = "" if isinstance(value, (dict, BaseModel)) or "got" in rule else f", got {value!r}"
+        key = dotted(finding["loc"])
         lines.append(f"{source}: {key + ': ' if key else ''}{rule}{shown}")
     return lines
+
+
+def dotted(loc: tuple[int | str, ...]) -> str:
+    """pydantic's location as our key; it names the variant of a choice (`objective.iwae.beta`), which is no key."""
+    choices = {
+        key for tree in (TrialConfig, ModelConfig) for key, field in tree.model_fields.items() if field.discriminator
+    }
+    parts = [str(part) for part in loc]
+    return ".".join(part for before, part in zip(["", *parts], parts) if before not in choices)

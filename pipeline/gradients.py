@@ -20,7 +20,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from pipeline import sampling
-from pipeline.config import ConfigError, VarianceConfig
+from pipeline.config import VarianceConfig
 from pipeline.draws import Progress, closed_kl
 from pipeline.objectives import Elbo, Iwae
 from pipeline.vae import VAE
@@ -54,15 +54,10 @@ def study(
 
     The weight of the KL is 1 whatever the trial was trained with. K takes those of `num_importance_samples` that are no
     larger than the largest L: every estimator then stays within the same budget of draws.
-
-    Raises:
-        ConfigError: fewer than 4 repeats.
     """
     repeats = config.gradient_repeats
     if repeats == 0:
         return []
-    if repeats < 4:
-        raise ConfigError(f"variance.gradient_repeats must be 0 or at least 4, got {repeats}")
     x = images[: config.gradient_images]
     generator = torch.Generator(vae.device).manual_seed(sampling.replicate_seed(seed, 0, "gradients"))
     with torch.no_grad():

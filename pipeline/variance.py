@@ -19,7 +19,6 @@ from torch import Tensor
 from pipeline import sampling
 from pipeline.block_estimates import Block, estimates, group_length
 from pipeline.block_moments import (
-    MIN_GROUPS,
     ImageMoments,
     PooledVariance,
     group_deviations,
@@ -27,7 +26,7 @@ from pipeline.block_moments import (
     log_log_slope,
     pool,
 )
-from pipeline.config import ConfigError, VarianceConfig
+from pipeline.config import VarianceConfig
 from pipeline.costs import Cost, draw_costs
 from pipeline.draws import Progress, draw_terms
 from pipeline.predicted_variance import predicted_variance
@@ -62,11 +61,7 @@ def study(
 
     Returns:
         rows of the `variance` table (without `trial` and `replicate`), and the scalars `variance.*`.
-
-    Raises:
-        ConfigError: a value of L that a scheme cannot give, or that does not fit `MIN_GROUPS` times into the draws.
     """
-    check(config)
     rows: list[dict[str, Any]] = []
     metrics: dict[str, float] = {}
     images = images[: config.images]
@@ -83,21 +78,6 @@ def study(
             rows.append(_row(quantity, block, scheme, found) | size | _cost(costs[block.draws], quantity))
         metrics |= _scheme_metrics(gathered, scheme)
     return VarianceStudy(rows, metrics)
-
-
-def check(config: VarianceConfig) -> None:
-    """Raises ConfigError for a value of L that cannot be studied."""
-    largest = max(config.num_samples)
-    if config.images and largest * MIN_GROUPS > config.draws:
-        raise ConfigError(
-            f"variance.draws must be at least {MIN_GROUPS} times the largest of variance.num_samples ({largest}), "
-            f"got {config.draws}"
-        )
-    for length in config.num_samples:
-        if "sobol" in config.sampling and length & (length - 1):
-            raise ConfigError(f"variance.num_samples must be powers of two with sampling 'sobol', got {length}")
-        if "antithetic" in config.sampling and length > 1 and length % 2:
-            raise ConfigError(f"variance.num_samples must be 1 or even with sampling 'antithetic', got {length}")
 
 
 # --- one sampling scheme --------------------------------------------------------------------------------------------

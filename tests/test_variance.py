@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pipeline import block_estimates, sampling, variance
 from pipeline.block_moments import image_moments, pool
-from pipeline.config import ConfigError, VarianceConfig
+from pipeline.config import VarianceConfig
 from pipeline.distributions import reparameterise
 from pipeline.draws import draw_terms
 from pipeline.vae import VAE
@@ -259,16 +259,3 @@ def test_progress_ends_at_one_and_zero_images_switch_the_study_off() -> None:
     assert told == sorted(told)
     assert told[-1] == 1
     assert variance.study(linear_vae(), some_images(), config(images=0), seed=1) == ([], {})
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"draws": 64}, r"variance.draws must be at least 4 times .* \(32\), got 64"),
-        ({"num_samples": [1, 6], "sampling": ["sobol"]}, "powers of two with sampling 'sobol', got 6"),
-        ({"num_samples": [1, 5], "sampling": ["antithetic"]}, "1 or even with sampling 'antithetic', got 5"),
-    ],
-)
-def test_refusals(changes: dict[str, object], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        variance.study(linear_vae(), some_images(), config(**changes), seed=1)

@@ -1,0 +1,246 @@
+"""The options of a trial, one class per choice: names, types, bounds and defaults.
+
+Options that only make sense for one choice live inside that choice (`objective.num_importance_samples` exists for
+`iwae` alone); rules that tie several options together are in `config.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Width = Annotated[int, Field(ge=1, le=65536)]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_choice(cls, tree: Any) -> Any:
+        """A choice without a `name` is the default choice; a plain word is a choice by its name: `network: cnn`."""
+        if not isinstance(tree, Mapping):
+            return tree
+        choices = {key: field.default.name for key, field in cls.model_fields.items() if field.discriminator}
+        completed = dict(tree)
+        for key in choices.keys() & tree.keys():
+            if isinstance(tree[key], str):
+                completed[key] = {"name": tree[key]}
+            elif isinstance(tree[key], Mapping):
+                completed[key] = {"name": choices[key], **tree[key]}
+        return completed
+
+
+# --- data -----------------------------------------------------------------------------------------------------------
+
+DATASETS = ("digits", "mnist", "fashion_mnist", "kmnist", "emnist_digits", "omniglot")
+
+
+class DataConfig(Frozen):
+    name: str = "digits"
+    """One of DATASETS, or `npz:PATH`."""
+    levels: int = Field(16, ge=2, le=256)
+    """Grey levels that the images are quantised to."""
+    binarization: Literal["none", "static", "dynamic"] = "none"
+    """Pixels drawn as Bernoulli(grey value): once (`static`) or anew in every epoch (`dynamic`, in training only)."""
+    split_seed: int = Field(0, ge=0)
+    train_images: int | None = Field(None, ge=1)
+    """Use only the first so many training images (None: all)."""
+
+    @model_validator(mode="after")
+    def _known_name(self) -> Self:
+        if self.name not in DATASETS and not self.name.startswith("npz:"):
+            raise ValueError(f"name must be one of {', '.join(DATASETS)} or npz:PATH, got {self.name!r}")
+        return self
+
+
+# --- model ----------------------------------------------------------------------------------------------------------
+
+
+class MLPConfig(Frozen):
+    name: Literal["mlp"] = "mlp"
+    hidden: tuple[Width, ...] = Field((256, 256), min_length=1, max_length=16)
+
+
+class CNNConfig(Frozen):
+    name: Literal["cnn"] = "cnn"
+    channels: int = Field(32, ge=1, le=1024)
+
+
+class LinearConfig(Frozen):
+    name: Literal["linear"] = "linear"
+
+
+class GaussianPosterior(Frozen):
+    name: Literal["gaussian"] = "gaussian"
+
+
+class FullGaussianPosterior(Frozen):
+    name: Literal["full_gaussian"] = "full_gaussian"
+
+
+class LaplacePosterior(Frozen):
+    name: Literal["laplace"] = "laplace"
+
+
+class FlowPosterior(Frozen):
+    name: Literal["flow"] = "flow"
+    transforms: int = Field(2, ge=1, le=64)
+    hidden: tuple[Width, ...] = Field((64, 64), min_length=1)
+    context: int = Field(64, ge=1, le=65536)
+    """Features of the encoder that condition the flow."""
+    coupling: bool = True
+    """Coupling layers invert in one pass; False: masked autoregressive, whose sampling is `latent_dim` passes."""
+
+
+class StandardNormalPrior(Frozen):
+    name: Literal["standard_normal"] = "standard_normal"
+
+
+class LaplacePrior(Frozen):
+    name: Literal["laplace"] = "laplace"
+
+
+class MixturePrior(Frozen):
+    name: Literal["mixture"] = "mixture"
+    components: int = Field(10, ge=1, le=10000)
+
+
+class VampPrior(Frozen):
+    name: Literal["vamp"] = "vamp"
+    pseudo_inputs: int = Field(50, ge=1, le=10000)
+
+
+class FlowPrior(Frozen):
+    name: Literal["flow"] = "flow"
+    transforms: int = Field(2, ge=1, le=64)
+    hidden: tuple[Width, ...] = Field((64, 64), min_length=1)
+
+
+class CategoricalLikelihood(Frozen):
+    name: Literal["categorical"] = "categorical"
+
+
+class BernoulliLikelihood(Frozen):
+    name: Literal["bernoulli"] = "bernoulli"
+
+
+class GaussianLikelihood(Frozen):
+    name: Literal["gaussian"] = "gaussian"
+    scale: float = Field(1.0, gt=0)
+    learn_scale: bool = False
+
+
+class ModelConfig(Frozen):
+    latent_dim: int = Field(8, ge=1, le=4096)
+    network: MLPConfig | CNNConfig | LinearConfig = Field(MLPConfig(), discriminator="name")
+    posterior: GaussianPosterior | FullGaussianPosterior | LaplacePosterior | FlowPosterior = Field(
+        GaussianPosterior(), discriminator="name"
+    )
+    prior: StandardNormalPrior | LaplacePrior | MixturePrior | VampPrior | FlowPrior = Field(
+        StandardNormalPrior(), discriminator="name"
+    )
+    likelihood: CategoricalLikelihood | BernoulliLikelihood | GaussianLikelihood = Field(
+        CategoricalLikelihood(), discriminator="name"
+    )
+
+
+# --- objective ------------------------------------------------------------------------------------------------------
+
+
+class ElboObjective(Frozen):
+    name: Literal["elbo"] = "elbo"
+    num_samples: int = Field(1, ge=1, le=65536)
+    """L: draws of z per image in each training step."""
+    sampling: Literal["iid", "antithetic", "sobol"] = "iid"
+    beta: float = Field(1.0, ge=0)
+    kl_warmup_epochs: int = Field(0, ge=0)
+    """The KL term's weight rises linearly from 0 to beta over so many epochs."""
+    free_bits: float = Field(0.0, ge=0)
+    """Nats per latent dimension below which the KL is not penalised (Kingma et al. 2016)."""
+
+
+class IwaeObjective(Frozen):
+    name: Literal["iwae"] = "iwae"
+    num_samples: int = Field(1, ge=1, le=65536)
+    """L: outer averages of the K-sample bound in each training step."""
+    sampling: Literal["iid", "antithetic", "sobol"] = "iid"
+    num_importance_samples: int = Field(8, ge=1, le=65536)
+    """K: draws inside the logarithm."""
+
+
+class KLConfig(Frozen):
+    estimator: Literal["closed_form", "monte_carlo", "monte_carlo_k3", "cross_entropy", "control_variate"] = (
+        "closed_form"
+    )
+
+
+class GradientConfig(Frozen):
+    estimator: Literal["pathwise", "stl", "dreg", "score_function"] = "pathwise"
+
+
+# --- work -----------------------------------------------------------------------------------------------------------
+
+
+class TrainingConfig(Frozen):
+    epochs: int = Field(30, ge=0, le=100000)
+    batch_size: int = Field(128, ge=1)
+    learning_rate: float = Field(1e-3, gt=0, le=10)
+    gradient_clip: float | None = Field(None, gt=0)
+    """Largest allowed norm of the gradient (None: not clipped)."""
+    precision: Literal["float32", "float64", "bfloat16"] = "float32"
+    """bfloat16 is autocast on CUDA; the evaluation always runs in float32 or float64."""
+
+
+class EvaluationConfig(Frozen):
+    """Sizes of what is measured on a trained replicate; 0 switches the optional parts off."""
+
+    num_samples: int = Field(16, ge=1)
+    """Draws per image for the reconstruction and the ELBO."""
+    num_importance_samples: tuple[Annotated[int, Field(ge=1)], ...] = (1, 8, 64, 512)
+    """The K of the bound ladder."""
+    max_images: int | None = Field(None, ge=2)
+    """Images of the held-out split in the ladder (None: all)."""
+    gap_images: int = Field(32, ge=0)
+    gap_steps: int = Field(200, ge=1)
+    ais_images: int = Field(0, ge=0)
+    ais_temperatures: int = Field(200, ge=2)
+    ais_chains: int = Field(8, ge=2)
+    prior_draws: int = Field(100_000, ge=0)
+    prior_images: int = Field(16, ge=2)
+    pictures: bool = True
+
+
+class VarianceConfig(Frozen):
+    """Size of the Monte Carlo variance study; `images: 0` switches it off."""
+
+    images: int = Field(128, ge=0)
+    draws: int = Field(1024, ge=8)
+    num_samples: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4, 8, 16, 32, 64, 128)
+    sampling: tuple[Literal["iid", "antithetic", "sobol"], ...] = ("iid", "antithetic", "sobol")
+    num_importance_samples: tuple[Annotated[int, Field(ge=1)], ...] = (1, 8, 64)
+    gradient_repeats: int = Field(64, ge=0)
+    """Repeats of each gradient estimator on one minibatch; 0 switches the gradient study off."""
+    gradient_num_samples: tuple[Annotated[int, Field(ge=1)], ...] = (1, 4, 16)
+    gradient_images: int = Field(16, ge=1)
+
+    @field_validator("gradient_repeats")
+    @classmethod
+    def _enough_repeats(cls, value: int) -> int:
+        if 0 < value < 4:
+            raise ValueError("must be 0 or at least 4 (its error needs groups of repeats)")
+        return value
+
+    @model_validator(mode="after")
+    def _whole_blocks(self) -> Self:
+        largest = max(self.num_samples, default=1)
+        if self.images and self.draws < 4 * largest:
+            raise ValueError(f"draws must be at least 4 times the largest of num_samples ({largest}), got {self.draws}")
+        for length in self.num_samples:
+            if "sobol" in self.sampling and length & (length - 1):
+                raise ValueError(f"num_samples must be powers of two with sampling 'sobol', got {length}")
+            if "antithetic" in self.sampling and length > 1 and length % 2:
+                raise ValueError(f"num_samples must be 1 or even with sampling 'antithetic', got {length}")
+        return self
