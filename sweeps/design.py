@@ -28,8 +28,8 @@ def _rank(spec: SweepSpec, key: str, cell: dict[str, Any]) -> int:
 def spread(levels: np.ndarray) -> list[int]:
     """A greedy order of the rows of `levels` ([cell, factor], ranks of the levels).
 
-    The next row is the one whose levels were seen least (each factor's marginal stays balanced), then whose pairs of
-    levels were seen least, then which lies farthest from all rows taken, then the first as written.
+    The next row is the one whose levels were seen least (each factor's marginal stays nearly balanced), then whose
+    pairs of levels were seen least, then which lies farthest from all rows taken, then the first as written.
     """
     cells, factors = levels.shape
     columns = [np.unique(levels[:, factor], return_inverse=True)[1].reshape(-1) for factor in range(factors)]

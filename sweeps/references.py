@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import TrialState
 
 from pipeline.data import ImageData, histogram_floor
@@ -51,11 +50,13 @@ def importance_rows(study: optuna.Study) -> list[dict[str, Any]]:
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(complete) < FEWEST_TRIALS or len({trial.value for trial in complete}) < 2:
         return []
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # slow to import
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         try:
             evaluator = PedAnovaImportanceEvaluator(target_quantile=0.25)
-            found = optuna.importance.get_param_importances(study, evaluator=evaluator)
+            found = get_param_importances(study, evaluator=evaluator)
         except (RuntimeError, ValueError):
             return []
     return [{"parameter": key, "importance": float(value)} for key, value in found.items()]

@@ -21,6 +21,12 @@ def bound(config: TrialConfig) -> float:
     return -100.0 - 10 * shape - rate - 0.01 * config.first_replicate
 
 
+def epoch_metrics(value: float) -> dict[str, float]:
+    names = ("elbo", "reconstruction", "kl", "bits_per_dim")
+    splits = {f"{split}.{name}": value for split in ("train", "validation") for name in names}
+    return splits | {"train.loss": -value, "training.learning_rate": 1e-3, "seconds": 0.1}
+
+
 def run_trial(
     config: TrialConfig, folder: Path, *, report: Callable[[int, dict[str, float]], None], **ignored: Any
 ) -> None:
@@ -44,12 +50,12 @@ def run_trial(
             raise RuntimeError("asked to raise")
         if misbehaviour == 2 and epoch == 2:
             os._exit(1)
-        report(epoch, {"validation.elbo": value - (epochs - epoch), "train.loss": -value})
+        report(epoch, epoch_metrics(value - (epochs - epoch)))
     replicates = range(config.first_replicate, config.first_replicate + config.replicates)
     write_rows(
         folder / "history.jsonl",
         [
-            {"replicate": replicate, "epoch": epoch, "step": epoch, "validation.elbo": value - (epochs - epoch)}
+            {"replicate": replicate, "epoch": epoch, "step": epoch, **epoch_metrics(value - (epochs - epoch))}
             for replicate in replicates
             for epoch in range(1, epochs + 1)
         ],

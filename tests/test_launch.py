@@ -1,0 +1,358 @@
+"""The real orchestrator over fake trials: same results at any number of workers, across interrupts, with failures."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fake_trial
+import pandas as pd
+import pytest
+import ray
+import ray.cloudpickle
+import yaml
+from rich.console import Console
+
+from sweeps import launch, sweep
+from sweeps.ledger import read_json
+from sweeps.spec import Resources, SweepSpec, parse
+
+# Ray leaves sockets and files to the garbage collector when it shuts down, and Tune warns about its own future.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:ray"),
+    pytest.mark.filterwarnings("ignore:.*:FutureWarning:ray"),
+]
+
+TREE: dict[str, Any] = {
+    "base": {"training": {"epochs": 3}, "replicates": 2},
+    "factors": {"model.latent_dim": [2, 8, 32]},
+    "space": {
+        "model.latent_dim": {"int": [2, 32], "log": True},
+        "training.learning_rate": {"float": [1e-4, 1e-2], "log": True},
+    },
+    "search": {"trials": 7, "window": 4},
+    "tracking": {"wandb": "disabled"},
+}
+COLUMNS = ["trial", "phase", "status", "config_hash", "first_replicate", "validation.elbo", "test.elbo"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray() -> Iterator[None]:
+    """One Ray for the whole module: starting it costs seconds."""
+    ray.cloudpickle.register_pickle_by_value(fake_trial)
+    with launch._ray(Resources(workers=4)):
+        yield
+    ray.cloudpickle.unregister_pickle_by_value(fake_trial)
+
+
+def specification(name: str, **parts: Any) -> SweepSpec:
+    return parse({"name": name, **TREE, **parts})
+
+
+def run(spec: SweepSpec, runs_dir: Path, workers: int = 4) -> int:
+    setting = sweep.Setting(runs_dir, workers=workers, function=fake_trial.run_trial, console=Console(quiet=True))
+    return sweep.start(spec, setting)
+
+
+def trials(runs_dir: Path, name: str) -> pd.DataFrame:
+    return pd.read_parquet(runs_dir / name / "trials.parquet")
+
+
+@pytest.fixture(scope="module")
+def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds the uninterrupted sweep `alone`, run by one worker."""
+    folder = tmp_path_factory.mktemp("runs")
+    assert run(specification("alone"), folder, workers=1) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reference(runs_dir: Path) -> pd.DataFrame:
+    return trials(runs_dir, "alone")
+
+
+def test_every_trial_is_there_and_finished(reference: pd.DataFrame) -> None:
+    assert reference["trial"].tolist() == list(range(10))
+    assert reference["phase"].tolist() == ["factorial"] * 3 + ["search"] * 7
+    assert (reference["status"] == "finished").all()
+    assert (reference["seconds.orchestration"] >= 0).all()
+
+
+def test_the_worker_is_reused(runs_dir: Path) -> None:
+    starts = [json.loads(path.read_text())["pid"] for path in (runs_dir / "alone").glob("trials/*/starts.jsonl")]
+    assert len(starts) == 10
+    assert len(set(starts)) == 1
+
+
+def test_provenance(runs_dir: Path) -> None:
+    info = read_json(runs_dir / "alone" / "sweep.json")
+    assert (info["state"], info["resumed"]) == ("finished", 0)
+    assert info["counts"] == {"finished": 10, "failed": 0, "stopped": 0, "running": 0}
+    assert info["spec"]["factors"] == {"model.latent_dim": [2, 8, 32]}
+    assert info["data"]["name"] == "digits"
+    assert len(info["data"]["checksum"]) == 64
+    assert info["versions"]["ray"] == ray.__version__
+
+
+def test_references_are_bounds(runs_dir: Path) -> None:
+    references = pd.read_parquet(runs_dir / "alone" / "references.parquet")
+    assert set(references["reference"]) == {"histogram_floor", "ppca"}
+    assert (references["nats"] < 0).all()
+    assert (references["bits_per_dim"] > 0).all()
+
+
+def test_importance_covers_the_space(runs_dir: Path) -> None:
+    importance = pd.read_parquet(runs_dir / "alone" / "importance.parquet")
+    assert set(importance["parameter"]) == {"model.latent_dim", "training.learning_rate"}
+    assert importance["importance"].sum() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_same_results_at_any_number_of_workers(reference: pd.DataFrame, tmp_path: Path, workers: int) -> None:
+    assert run(specification("many"), tmp_path, workers) == 0
+    pd.testing.assert_frame_equal(trials(tmp_path, "many")[COLUMNS], reference[COLUMNS], check_exact=True)
+
+
+def test_failed_trials_are_recorded_and_the_sweep_goes_on(tmp_path: Path) -> None:
+    factors = {"objective.free_bits": [0.0, 1.0, 2.0, 3.0]}
+    spec = specification("fails", space={}, search={}, retries=0, factors=factors)
+    assert run(spec, tmp_path, workers=2) == 1
+    table = trials(tmp_path, "fails").set_index("objective.free_bits")
+    assert table["status"].to_dict() == {0.0: "finished", 1.0: "failed", 2.0: "failed", 3.0: "failed"}
+    assert table.loc[1.0, "reason"] == "RuntimeError: asked to raise"
+    assert "died" in table.loc[2.0, "reason"]
+    assert table.loc[3.0, "reason"] == "validation.elbo is not a finite number"
+    assert "asked to raise" in next((tmp_path / "fails").glob("trials/*/error.txt")).read_text()
+    info = read_json(tmp_path / "fails" / "sweep.json")
+    assert info["state"] == "failed"
+    assert info["counts"] == {"finished": 1, "failed": 3, "stopped": 0, "running": 0}
+
+
+def test_a_trial_that_raises_or_dies_is_started_again_from_its_checkpoint(tmp_path: Path) -> None:
+    spec = specification("again", space={}, search={}, retries=1, factors={"objective.free_bits": [1.0, 2.0]})
+    assert run(spec, tmp_path, workers=2) == 0
+    assert (trials(tmp_path, "again")["status"] == "finished").all()
+
+
+def test_a_combination_that_cannot_run_is_recorded_with_its_reason(tmp_path: Path) -> None:
+    spec = parse(
+        {
+            "name": "sobol",
+            "base": {"objective": {"name": "elbo", "sampling": "sobol"}, "training": {"epochs": 1}},
+            "space": {"objective.num_samples": {"int": [4, 64]}},
+            "search": {"trials": 3, "sampler": "random"},
+            "tracking": {"wandb": "disabled"},
+        }
+    )
+    assert run(spec, tmp_path, workers=1) == 1
+    table = trials(tmp_path, "sobol")
+    assert len(table) == 3
+    assert table.loc[table["status"] == "failed", "reason"].str.contains("power of two").all()
+
+
+def test_real_training_gives_the_same_numbers_with_one_and_with_two_workers(tmp_path: Path) -> None:
+    """No fake: four trials of the real pipeline on digits, W&B in the driver, everything else switched off."""
+    tree = {
+        "base": {
+            "model": {"network": {"name": "mlp", "hidden": [8]}},
+            "data": {"train_images": 128},
+            "training": {"epochs": 2},
+            "replicates": 2,
+            "evaluation": {"max_images": 8, "num_importance_samples": [1], "gap_images": 0, "prior_draws": 0,
+                           "pictures": False, "num_samples": 2},
+            "variance": {"images": 0, "gradient_repeats": 0},
+        },
+        "factors": {"model.latent_dim": [2, 4]},
+        "space": {"model.latent_dim": {"int": [2, 8]}, "training.learning_rate": {"float": [1e-3, 1e-2], "log": True}},
+        "search": {"trials": 2, "window": 2},
+    }  # fmt: skip
+    for workers, wandb in ((1, "disabled"), (2, "offline")):
+        spec = parse({"name": f"real{workers}", **tree, "tracking": {"wandb": wandb}})
+        assert sweep.start(spec, sweep.Setting(tmp_path, workers=workers, console=Console(quiet=True))) == 0
+    one, two = trials(tmp_path, "real1"), trials(tmp_path, "real2")
+    numbers = [column for column in one if column.startswith(("test.", "validation.", "train."))]
+    assert len(numbers) > 10
+    pd.testing.assert_frame_equal(one[[*COLUMNS, *numbers]], two[[*COLUMNS, *numbers]], check_exact=True)
+    assert len(list((tmp_path / "real2" / "wandb").glob("offline-run-*"))) == 4
+    assert (two["seconds.tracking"] > 0).all()
+    replicates = pd.read_parquet(tmp_path / "real2" / "replicates.parquet")
+    assert replicates[["trial", "replicate"]].to_numpy().tolist() == [[t, r] for t in range(4) for r in range(2)]
+
+
+# --- interrupts: a driver of its own --------------------------------------------------------------------------------
+
+
+def driver(command: str, folder: Path, path: Path, workers: int = 2) -> subprocess.Popen[str]:
+    script = Path(__file__).with_name("fake_sweep.py")
+    arguments = [sys.executable, str(script), command, str(folder), str(path), str(workers)]
+    return subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True)
+
+
+def finished(folder: Path) -> int:
+    return sum(json.loads(path.read_text())["status"] == "finished" for path in folder.glob("trials/*/trial.json"))
+
+
+def wait_until_finished(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 120
+    while finished(folder) < count:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < until, "the sweep does not get on"
+        time.sleep(0.05)
+
+
+def slow_specification(folder: Path) -> Path:
+    """The reference sweep, slow enough to be interrupted in the middle; its seconds are not part of the results."""
+    path = folder / "slow.yaml"
+    base = {"training": {"epochs": 3, "gradient_clip": 0.3}, "replicates": 2}
+    path.write_text(yaml.safe_dump({"name": "slow", **TREE, "base": base}))
+    return path
+
+
+def interrupt(folder: Path, how: signal.Signals, after: int) -> tuple[int, str, float]:
+    process = driver("run", folder, slow_specification(folder))
+    wait_until_finished(folder / "slow", after, process)
+    began = time.monotonic()
+    process.send_signal(how)
+    said = process.communicate(timeout=60)[1]
+    return process.returncode, said, time.monotonic() - began
+
+
+def resumed(folder: Path) -> pd.DataFrame:
+    process = driver("resume", folder, slow_specification(folder))
+    said = process.communicate(timeout=180)[1]
+    assert process.returncode == 0, said
+    return trials(folder, "slow")
+
+
+def same_results(table: pd.DataFrame, reference: pd.DataFrame) -> None:
+    """Row for row and number for number; the hash differs, since it knows how slow an epoch is."""
+    columns = [column for column in COLUMNS if column != "config_hash"]
+    pd.testing.assert_frame_equal(table[columns], reference[columns], check_exact=True)
+
+
+def test_ctrl_c_stops_cleanly_and_resume_ends_with_the_same_results(reference: pd.DataFrame, tmp_path: Path) -> None:
+    code, said, seconds = interrupt(tmp_path, signal.SIGINT, after=2)
+    assert code == 130
+    assert "to go on: elbosweep resume slow" in said
+    assert "Traceback" not in said
+    assert seconds < 30
+    assert read_json(tmp_path / "slow" / "sweep.json")["state"] == "interrupted"
+    before = finished(tmp_path / "slow")
+    assert 2 <= before < 10
+    starts = {path: path.read_text() for path in (tmp_path / "slow").glob("trials/*/starts.jsonl")}
+    kept = [path for path in starts if json.loads((path.parent / "trial.json").read_text())["status"] == "finished"]
+    same_results(resumed(tmp_path), reference)
+    assert all(path.read_text() == starts[path] for path in kept), "a finished trial is not run again"
+    assert read_json(tmp_path / "slow" / "sweep.json")["resumed"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
+@pytest.mark.parametrize("after", [0, 1, 4, 7])
+def test_killed_anywhere_and_resumed(reference: pd.DataFrame, tmp_path: Path, how: signal.Signals, after: int) -> None:
+    code, _, _ = interrupt(tmp_path, how, after)
+    assert code == (130 if how is signal.SIGTERM else -how)
+    same_results(resumed(tmp_path), reference)
+
+
+# --- folders --------------------------------------------------------------------------------------------------------
+
+
+def test_an_existing_name_is_refused_and_left_as_it_is(runs_dir: Path) -> None:
+    before = (runs_dir / "alone" / "sweep.json").read_bytes()
+    with pytest.raises(sweep.ConfigError, match=r"exists: say `elbosweep resume alone`, or --force to replace it"):
+        run(specification("alone"), runs_dir)
+    assert (runs_dir / "alone" / "sweep.json").read_bytes() == before
+
+
+def test_force_replaces_a_sweep(runs_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs_dir / "alone", tmp_path / "twice")
+    setting = sweep.Setting(tmp_path, workers=1, function=fake_trial.run_trial, console=Console(quiet=True))
+    spec = specification("twice", factors={"model.latent_dim": [4, 8]}, space={}, search={})
+    assert sweep.start(spec, setting, force=True) == 0
+    assert sorted(trials(tmp_path, "twice")["model.latent_dim"]) == [4, 8]
+    assert [path.name for path in tmp_path.iterdir()] == ["twice"]
+
+
+def test_force_leaves_the_old_sweep_where_data_are_missing(runs_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs_dir / "alone", tmp_path / "kept")
+    setting = sweep.Setting(tmp_path, function=fake_trial.run_trial)
+    spec = specification("kept", base={"data": {"name": "npz:nowhere.npz"}})
+    with pytest.raises(sweep.ConfigError, match=r"nowhere\.npz"):
+        sweep.start(spec, setting, force=True)
+    assert (tmp_path / "kept" / "trials.parquet").exists()
+
+
+def test_force_does_not_destroy_what_is_not_a_sweep(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("all of it")
+    setting = sweep.Setting(tmp_path, function=fake_trial.run_trial)
+    with pytest.raises(sweep.ConfigError, match="is not a sweep"):
+        sweep.start(specification("mine"), setting, force=True)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "all of it"
+
+
+def test_a_running_sweep_is_left_alone(runs_dir: Path) -> None:
+    setting = sweep.Setting(runs_dir, function=fake_trial.run_trial)
+    with sweep.locked(runs_dir / "alone"):
+        with pytest.raises(sweep.ConfigError, match="another process runs this sweep"):
+            sweep.resume("alone", setting)
+        with pytest.raises(sweep.ConfigError, match="another process runs this sweep"):
+            sweep.start(specification("alone"), setting, force=True)
+    assert (runs_dir / "alone" / "trials.parquet").exists()
+
+
+@pytest.mark.parametrize("name", ["../escape", "", ".hidden", "a/b", "x" * 65])
+def test_names_are_checked_before_they_become_paths(tmp_path: Path, name: str) -> None:
+    with pytest.raises(sweep.ConfigError, match="name: must be"):
+        sweep.find(name, tmp_path)
+
+
+def test_an_unknown_sweep_lists_those_that_are_there(tmp_path: Path) -> None:
+    (tmp_path / "known").mkdir()
+    (tmp_path / "known" / "spec.yaml").write_text("name: known")
+    with pytest.raises(sweep.ConfigError, match="no such sweep, got 'unknown'; there are: known"):
+        sweep.find("unknown", tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can write anywhere")
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(sweep.ConfigError, match="can be written"):
+        run(specification("nowhere"), tmp_path)
+
+
+def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(sweep.ConfigError, match="must be a folder that can be written"):
+        run(specification("nowhere"), tmp_path / "file")
+
+
+# --- resources ------------------------------------------------------------------------------------------------------
+
+
+def test_auto_is_one_worker_per_core_with_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr(launch, "available_cores", lambda: 6)
+    assert launch.resolve_resources(specification("t")) == Resources(workers=6, cpus=1, gpus=0)
+
+
+def test_auto_packs_several_trials_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr(launch, "available_cores", lambda: 16)
+    assert launch.resolve_resources(specification("t")) == Resources(workers=8, cpus=1, gpus=0.25)
+
+
+def test_workers_do_not_change_the_threads_of_a_trial() -> None:
+    spec = specification("t", resources={"workers": 2, "cpus": 3})
+    assert launch.resolve_resources(spec, workers=5) == Resources(workers=5, cpus=3)
