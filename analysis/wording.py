@@ -14,7 +14,8 @@ LABELS = {
     "elbo_closed_form": "ELBO, closed-form KL", "elbo_monte_carlo": "ELBO, Monte Carlo KL",
     "elbo_control_variate": "ELBO, control variate", "iwae": "IWAE", "k1": "KL, k1", "k3": "KL, k3",
     "reconstruction": "reconstruction", "iid": "i.i.d.", "antithetic": "antithetic", "sobol": "scrambled Sobol",
-    "pathwise": "pathwise", "stl": "sticking the landing", "dreg": "doubly reparameterised",
+    "pathwise": "pathwise", "pathwise_monte_carlo": "pathwise, Monte Carlo KL",
+    "stl": "sticking the landing", "dreg": "doubly reparameterised",
     "score_function": "score function", "prior_monte_carlo": "prior Monte Carlo", "importance": "importance sampling",
     "ais": "AIS", "histogram_floor": "histogram, no z", "ppca": "exact pPCA",
 }  # fmt: skip

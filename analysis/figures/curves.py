@@ -80,6 +80,8 @@ def against(
         )  # fmt: skip
     axes.set(xlabel=x_label, ylabel=y_label, title=title)
     axes.margins(y=0.1)
+    if log_y:
+        _fit(axes, points[y])
     if legend and (len(names) > 1 or axes.get_legend_handles_labels()[1][1:]):
         theme.legend_below(axes)
 
@@ -97,6 +99,13 @@ def interval(axes: Axes, x: pd.Series, frame: pd.DataFrame, colour: str, *, hori
             linewidth=1.6,
             zorder=3,
         )
+
+
+def _fit(axes: Axes, values: pd.Series) -> None:
+    """Let the marks set a logarithmic axis: the interval of two replicates spans decades, and is cut at the edge."""
+    if axes.get_yscale() == "log":
+        low, high = axes.get_ylim()
+        axes.set_ylim(max(low, float(values.min()) / 3), min(high, float(values.max()) * 3))
 
 
 def _moved(values: pd.Series, shift: float, *, log: bool) -> pd.Series:
@@ -180,6 +189,7 @@ def log_log(
             minus_one["num_samples"], minus_one["fitted"], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), zorder=1
         )
         axes.plot([], [], color=MUTED, linewidth=1, linestyle=(0, (2, 2)), label="slope −1")
+    _fit(axes, measured["mean"])
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
     theme.legend_below(axes, columns=1)
 

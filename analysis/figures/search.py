@@ -12,10 +12,11 @@ from analysis.theme import MUTED, PAPER
 
 def search_history(axes: Axes, frame: pd.DataFrame, *, y: str, best: str, title: str, y_label: str) -> None:
     """Every trial in the order it was proposed, coloured by phase, with the best so far."""
+    size = 4.5 if len(frame) < 200 else 2.5
     for position, (phase, mine) in enumerate(frame.groupby("phase", sort=False)):
         axes.plot(
             mine["trial"], mine[y], linestyle="", marker=theme.MARKERS[position], color=theme.colour(phase, position),
-            markersize=4.5, markeredgecolor=PAPER, markeredgewidth=0.5, label=str(phase), zorder=3,
+            markersize=size, markeredgecolor=PAPER, markeredgewidth=0.5 if size > 3 else 0, label=str(phase), zorder=3,
             rasterized=len(frame) > theme.RASTER_FROM,
         )  # fmt: skip
     if len(frame) > 1:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis import statistics
 from analysis.headline import DIMENSION
 from analysis.tables import Sweep
 from analysis.wording import count, interval, label
@@ -39,6 +40,13 @@ def slope_text(row: Mapping[str, Any] | pd.Series) -> str:
 def yes_no(holds: pd.Series, expected: pd.Series) -> list[str]:
     """Whether the interval contains what theory expects; nothing where theory expects nothing."""
     return ["–" if np.isnan(value) else "yes" if inside else "no" for inside, value in zip(holds, expected)]
+
+
+def geometric_means(frame: pd.DataFrame, value: str, by: list[str], *, unit: str | None = None) -> pd.DataFrame:
+    """`summarise` on the log scale and back: for variances, which are positive and compared by their ratios."""
+    positive = frame[frame[value] > 0]
+    table = statistics.summarise(positive.assign(**{value: np.log(positive[value])}), value, by, unit=unit)
+    return table.assign(**{name: np.exp(table[name]) for name in ("mean", "low", "high")})
 
 
 def among(frame: pd.DataFrame, wanted: dict[str, tuple[str, ...]]) -> pd.DataFrame:

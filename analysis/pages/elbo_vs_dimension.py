@@ -97,7 +97,9 @@ def _bound_sentence(means: pd.DataFrame, best: pd.Series, floor: float, found: p
         )
     if np.isfinite(best["knee"]):
         saved = (
-            "no smaller D does as well"
+            "the smallest D that was tried"
+            if best["knee"] == means[DIMENSION].min()
+            else "no smaller D does as well"
             if best["knee"] == best["best"]
             else f"D beyond {best['knee']:g} buys less than one standard error"
         )

@@ -12,7 +12,18 @@ from analysis import figures, statistics, theme
 from analysis.document import Block, Figure, Heading, Note, Page, Panel, Table
 from analysis.headline import DIMENSION
 from analysis.pages import gradients_and_priors, planner, variance_costs
-from analysis.pages.common import ELBO, KL, among, named, sizes, slope_text, spread, with_configuration, yes_no
+from analysis.pages.common import (
+    ELBO,
+    KL,
+    among,
+    geometric_means,
+    named,
+    sizes,
+    slope_text,
+    spread,
+    with_configuration,
+    yes_no,
+)
 from analysis.tables import Sweep
 from analysis.wording import axis, count, label
 
@@ -56,7 +67,7 @@ def against_samples(variance: pd.DataFrame, dimension: int) -> list[Block]:
     """Variance against L on log-log axes: estimators, schemes, and the slope of each beside -1."""
     rows = variance[variance[DIMENSION] == dimension]
     keys = ["quantity", "sampling", "num_importance_samples"]
-    measured = statistics.summarise(rows, "variance", [*keys, "num_samples"])
+    measured = geometric_means(rows, "variance", [*keys, "num_samples"])
     slopes = statistics.variance_slopes(rows)
     groups: list[tuple[str, str, str, dict[str, tuple[str, ...]]]] = [
         ("variance_kl_estimators", "KL estimators, i.i.d.", "quantity", {"quantity": KL, "sampling": ("iid",)}),
@@ -82,7 +93,8 @@ def against_samples(variance: pd.DataFrame, dimension: int) -> list[Block]:
             )
             panels.append(Panel(name, draw, f"{title}: variance against the number of draws, log-log", (4.5, 4.4)))
     caption = (
-        "Log-log. Marks: means over replicates with 95 % t-intervals; lines: fitted power laws, "
+        "Log-log. Marks: geometric means over replicates with 95 % t-intervals of the logarithm; "
+        "lines: fitted power laws, "
         "their slope with its 95 % interval in the "
         f"legend; grey: slope −1, what independent draws must show. D = {dimension}; n = {sizes(rows)}."
     )
@@ -160,10 +172,8 @@ def against_dimension(sweep: Sweep, variance: pd.DataFrame) -> list[Block]:
     if rows.empty:
         return []
     named = rows.assign(series=[label(name) for name in rows["quantity"]])
-    means = statistics.summarise(named, "variance", [DIMENSION, "series"], unit="trial")
-    predicted = statistics.summarise(
-        rows[rows["predicted"].notna() & np.isfinite(rows["predicted"].astype(float))], "predicted", DIMENSION
-    )
+    means = geometric_means(named, "variance", [DIMENSION, "series"], unit="trial")
+    predicted = geometric_means(rows[np.isfinite(rows["predicted"])], "predicted", [DIMENSION])
     names = list(dict.fromkeys(named.sort_values("quantity")["quantity"]))
     looks = figures.styles([(name,) for name in names])
     style: dict[str, figures.Style] = {
@@ -206,8 +216,8 @@ def against_dimension(sweep: Sweep, variance: pd.DataFrame) -> list[Block]:
         if first[0] == last[0]:
             sentence = f"One draw of k1 has a variance of {first.mean:.3g} nats² at D = {first[0]:g}, the only D."
     caption = (
-        "L = 1, i.i.d. draws. Small marks: replicates; large marks: means over trials with 95 % "
-        f"t-intervals. n = {sizes(rows)}."
+        "L = 1, i.i.d. draws. Small marks: replicates; large marks: geometric means over trials with 95 % "
+        f"t-intervals of the logarithm. n = {sizes(rows)}."
     )
     return [Heading("How it grows with the latent dimension"), Figure(tuple(panels), caption, sentence)]
 

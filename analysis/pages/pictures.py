@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.document import Block, Gallery, Heading, Note, Page, Picture
 from analysis.tables import Sweep
-from analysis.wording import count
+from analysis.wording import count, figure
 
 KINDS = {
     "samples": "Samples",
@@ -49,12 +49,12 @@ def _best(sweep: Sweep, drawn: pd.DataFrame, metric: str) -> list[Block]:
     best = drawn.iloc[0]
     number, dimension = int(best["trial"]), int(best["model.latent_dim"])
     blocks: list[Block] = [
-        Heading(f"Trial {number}, the best by {metric}: {best[metric]:.2f} nats per image, D = {dimension}")
+        Heading(f"Trial {number}, the best by {metric}: {figure(best[metric], 5)} nats per image, D = {dimension}")
     ]
     pictures = files(sweep.folder, number)
     for kind in dict.fromkeys(_kind(path) for path in pictures):
         mine = _spread([path for path in pictures if _kind(path) == kind], most=4)
-        shown = tuple(Picture(path, _caption(path), _width(path)) for path in mine)
+        shown = tuple(Picture(path, _caption(path), _width(path, most=520 if len(mine) == 1 else 320)) for path in mine)
         blocks.append(
             Gallery(shown, f"{KINDS.get(kind, kind)} of trial {number}, replicate 0 unless it says otherwise.")
         )
@@ -87,7 +87,9 @@ def _by_dimension(sweep: Sweep, drawn: pd.DataFrame, metric: str) -> list[Block]
             break
         pictures = tuple(Picture(path, _caption(path), _width(path, most=300)) for path in final.values())
         blocks.append(
-            Gallery(pictures, f"D = {dimension}: trial {number}, {metric} {row[place[metric]]:.2f} nats per image.")
+            Gallery(
+                pictures, f"D = {dimension}: trial {number}, {metric} {figure(row[place[metric]], 5)} nats per image."
+            )
         )
     if len(chosen) > len(rows):
         blocks.append(Note(f"{len(rows)} of {count(len(chosen), 'latent dimension')} are shown, evenly spread."))
