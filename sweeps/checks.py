@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.config import ConfigError, TrialConfig, flatten, override
+from pipeline.config import ConfigError, TrialConfig, explain, flatten, override
 from sweeps.keys import leaves, unknown
 from sweeps.spec import Parameter, SweepSpec
 
@@ -44,30 +44,31 @@ def _base(base: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         return dict(base), problems
     given = {key: value for key, value in given.items() if value != {}}
     merged = override(TrialConfig().model_dump(mode="json"), given)
+    problems = [
+        f"base.{key}: {wrong}, got {value!r}" for key, value in given.items() if (wrong := _without(key, merged))
+    ]
+    if problems:
+        return merged, problems
     try:
         return TrialConfig.model_validate(merged).model_dump(mode="json"), []
     except ValidationError as error:
         # A rule that ties several keys together may be satisfied once the factors are set: `combinations` sees to it.
-        findings = [finding for finding in error.errors() if finding["loc"]]
-        return merged, [
-            f"base.{_place(finding['loc'])}: {finding['msg'].removeprefix('Value error, ')}"
-            + ("" if isinstance(finding["input"], dict) or "got" in finding["msg"] else f", got {finding['input']!r}")
-            for finding in findings
-        ]
+        lines = zip(error.errors(), explain(error, ""))
+        return merged, [f"base.{line.removeprefix(': ')}" for finding, line in lines if finding["loc"]]
 
 
 def _known(key: str) -> bool:
     return key in leaves() or any(name.startswith(f"{key}.") for name in leaves())
 
 
-def _place(loc: tuple[int | str, ...]) -> str:
-    """pydantic names the chosen variant inside a location (`objective.iwae.num_samples`): leave it out."""
-    parts = [str(part) for part in loc]
-    for index in range(1, len(parts)):
-        candidate = ".".join(parts[:index] + parts[index + 1 :])
-        if candidate in leaves():
-            return candidate
-    return ".".join(parts)
+def _without(key: str, tree: Mapping[str, Any]) -> str | None:
+    """What is said of a key that stands beside a choice it does not exist with."""
+    flat = flatten(tree)
+    for name, tags in leaves()[key].only_with.items() if key in leaves() else ():
+        chosen = flat.get(name)
+        if isinstance(chosen, str) and chosen not in tags:
+            return f"exists only with {name} {' or '.join(map(repr, sorted(tags)))}, not with {chosen!r}"
+    return None
 
 
 def _values(section: str, key: str, values: tuple[Any, ...]) -> tuple[list[str], tuple[Any, ...]]:
@@ -83,7 +84,7 @@ def _values(section: str, key: str, values: tuple[Any, ...]) -> tuple[list[str],
         try:
             accepted = leaves()[key].canonical(value)
         except ValueError as error:
-            problems.append(f"{where}: {error}, got {value!r}")
+            problems.append(f"{where}: {error}")
             continue
         if accepted in canonical:
             problems.append(f"{where}: values must be different, got {value!r} twice")

@@ -203,7 +203,7 @@ def parse_assignments(assignments: list[str] | None) -> dict[str, Any]:
         try:
             found[key] = leaves()[key].canonical(yaml.safe_load(value))
         except (ValueError, yaml.YAMLError) as error:
-            raise ConfigError(f"--set: {key}: {' '.join(str(error).split())}, got {value!r}") from None
+            raise ConfigError(f"--set: {key}: {' '.join(str(error).split())}") from None
     return found
 
 

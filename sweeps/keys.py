@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from pipeline.config import TrialConfig
+from pipeline.config import TrialConfig, explain
 
 
 @dataclass(frozen=True)
@@ -36,13 +36,13 @@ class Leaf:
         """The value as a configuration holds it (`"1e-3"` -> 0.001, tuples as lists).
 
         Raises:
-            ValueError: the rule that the value breaks.
+            ValueError: the rule that the value breaks, and the value.
         """
         adapter: TypeAdapter[Any] = TypeAdapter(self.annotation, config=ConfigDict(allow_inf_nan=False))
         try:
             return adapter.dump_python(adapter.validate_python(value), mode="json")
         except ValidationError as error:
-            raise ValueError(error.errors()[0]["msg"]) from None
+            raise ValueError(explain(error, "")[0].removeprefix(": ")) from None
 
 
 @cache

@@ -210,4 +210,17 @@ def _misplaced(tree: Mapping[str, Any]) -> list[str]:
         for key, value in inner.items() if isinstance(inner, Mapping) else ():
             if key not in model.model_fields:
                 problems.append(f"{section}.{key}: {unknown(str(key), model.model_fields)}, got {value!r}")
-    return problems
+    return problems or _resources(tree.get("resources", "auto"))
+
+
+def _resources(given: Any) -> list[str]:
+    """Checked by itself: pydantic would speak of both members of the union."""
+    if given == "auto":
+        return []
+    if not isinstance(given, Mapping):
+        return [f"resources: must be auto, or a mapping of workers, cpus and gpus, got {given!r}"]
+    try:
+        Resources.model_validate(dict(given))
+    except ValidationError as error:
+        return [f"resources.{line.removeprefix(': ')}" for line in explain(error, "")]
+    return []

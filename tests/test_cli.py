@@ -1,0 +1,296 @@
+"""The command line: exit codes, one clear line for bad input, and commands that read a sweep's folder."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from fake_trial import run_trial
+
+from sweeps import cli, sweep
+from sweeps.collect import collect
+from sweeps.ledger import Ledger
+from sweeps.search import Plan, Planner
+from sweeps.spec import parse
+
+Command = Callable[..., tuple[int, str, str]]
+TRIAL = {
+    "data": {"train_images": 128},
+    "model": {"latent_dim": 2, "network": {"name": "mlp", "hidden": [8]}},
+    "training": {"epochs": 2},
+    "evaluation": {
+        "max_images": 8,
+        "num_samples": 2,
+        "num_importance_samples": [1],
+        "gap_images": 0,
+        "prior_draws": 0,
+        "pictures": False,
+    },
+    "variance": {"images": 0, "gradient_repeats": 0},
+    "replicates": 2,
+}
+
+
+@pytest.fixture
+def elbosweep(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
+    """Runs the command line in this process, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("ELBOSWEEP_RUNS", "ELBOSWEEP_DATA"):
+        monkeypatch.delenv(name, raising=False)
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["elbosweep", *arguments])
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        said = capsys.readouterr()
+        return int(stopped.value.code or 0), said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """A runs folder with the sweep `done`: one failed trial among four; made without Ray."""
+    folder = tmp_path / "runs" / "done"
+    factors = {"model.latent_dim": [2, 4, 8, 16]}
+    spec = parse({"name": "done", "factors": factors, "base": TRIAL, "tracking": {"wandb": "disabled"}})
+    folder.mkdir(parents=True)
+    (folder / "spec.yaml").write_text(spec.written())
+    planner, ledger = Planner(spec, folder / "study.journal"), Ledger(folder, "validation.elbo")
+    while isinstance(plan := planner.next(ledger.outcome), Plan):
+        ledger.start(plan)
+        if plan.number != 2:
+            run_trial(spec.trial(plan.overrides), ledger.trial_folder(plan.number), report=lambda epoch, metrics: None)
+        else:
+            (ledger.trial_folder(2) / "error.txt").write_text("Traceback\nRuntimeError: no luck\n")
+        ledger.conclude(plan.number)
+    collect(ledger, spec)
+    info = {"schema": 1, "name": "done", "state": "failed", "total": 4, "resources": {"workers": 2}}
+    (folder / "sweep.json").write_text(json.dumps(info))
+    return tmp_path / "runs"
+
+
+# --- bad input ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"name": "a", "factors": {"model.latnt_dim": [2]}}, "factors.model.latnt_dim: unknown key (did you mean"),
+        ({"name": "a", "factors": {"model.latent_dim": [0]}}, "factors.model.latent_dim: must be at least 1, got 0"),
+        (
+            {"name": "a", "factors": {"model.latent_dim": []}},
+            "factors.model.latent_dim: needs at least one value, got []",
+        ),
+        ({"name": "../a", "factors": {"seed": [1]}}, "name: "),
+    ],
+)
+def test_a_bad_specification_is_one_line_and_exit_code_2(
+    elbosweep: Command, tmp_path: Path, tree: dict[str, object], message: str
+) -> None:
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump(tree))
+    code, out, err = elbosweep("run", "bad.yaml")
+    assert (code, out) == (2, "")
+    assert err.startswith(f"elbosweep: bad.yaml: {message}")
+    assert err.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run", "nonsense"), "nonsense: must be a YAML file or one of course, default"),
+        (("run", "missing.yaml"), "missing.yaml: cannot be read: No such file"),
+        (("run", "smoke", "--name", "a/b"), "smoke.yaml: name: "),
+        (("run", "smoke", "--wandb", "sometimes"), "smoke.yaml: tracking.wandb: must be one of"),
+        (("run", "course", "--data-dir", "."), "mnist"),
+        (("resume", "nothing"), "no such sweep, got 'nothing'; there are: none"),
+        (("status", "../etc"), "name: must be letters"),
+        (("show", "nothing", "3"), "no such sweep"),
+        (("report", "nothing"), "no such sweep"),
+        (("sync", "nothing"), "no such sweep"),
+        (("dashboard", "nothing"), "no such sweep"),
+        (("plan", "nothing", "--standard-error", "0"), "--standard-error: must be above 0, got 0.0"),
+        (("train", "missing.yaml"), "missing.yaml: cannot be read"),
+        (("evaluate", "nothing/0"), "no such sweep"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_bad_input_is_exit_code_2_without_a_traceback(
+    elbosweep: Command, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+) -> None:
+    from urllib.error import URLError
+
+    def no_network(*arguments: object, **options: object) -> None:
+        raise URLError("no network in this test")
+
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    code, _, err = elbosweep(*arguments)
+    assert code == 2
+    assert message in err
+    assert err.startswith("elbosweep: ")
+    assert "Traceback" not in err
+
+
+def test_a_missing_argument_is_exit_code_2(elbosweep: Command) -> None:
+    assert elbosweep("run")[0] == 2
+    assert elbosweep("run", "smoke", "--workers", "0")[0] == 2
+
+
+def test_an_existing_name_is_refused_and_nothing_is_touched(elbosweep: Command, runs: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in runs.rglob("*")}
+    code, _, err = elbosweep("run", "smoke", "--name", "done")
+    assert code == 2
+    assert "exists: say `elbosweep resume done`, or --force to replace it" in err
+    assert {path: path.stat().st_mtime_ns for path in runs.rglob("*")} == before
+
+
+def test_force_does_not_destroy_for_a_bad_specification(elbosweep: Command, runs: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(yaml.safe_dump({"name": "done", "factors": {"model.latent_dim": [0]}}))
+    assert elbosweep("run", "bad.yaml", "--force")[0] == 2
+    assert (runs / "done" / "trials.parquet").exists()
+
+
+def test_a_missing_package_says_what_to_install(elbosweep: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sweeps.status", None)
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, "sweeps.search", raising=False)
+    monkeypatch.delitem(sys.modules, "sweeps.sweep", raising=False)
+    monkeypatch.delitem(sys.modules, "sweeps.launch", raising=False)
+    monkeypatch.delitem(sys.modules, "sweeps.ledger", raising=False)
+    code, _, err = elbosweep("resume", "x")
+    assert code == 2
+    assert "needs optuna: pip install 'elbosweep[sweeps]'" in err
+
+
+# --- reading a sweep ------------------------------------------------------------------------------------------------
+
+
+def test_status_counts_and_reconciles(elbosweep: Command, runs: Path) -> None:
+    code, out, _ = elbosweep("status", "done")
+    assert code == 1, "a trial failed"
+    assert "done: failed, 4 of 4 trials done (3 finished, 0 running, 1 failed, 0 stopped)" in out
+    assert "best validation.elbo: -104.805 (trial 3)" in out
+    assert "disagreement" not in out
+
+
+def test_status_names_a_disagreement(elbosweep: Command, runs: Path) -> None:
+    (runs / "done" / "trials" / "0001" / "result.json").unlink()
+    code, out, _ = elbosweep("status", "done")
+    assert code == 1
+    assert "disagreement: trial 1 is finished in the ledger and has no result.json" in out
+
+
+def test_status_of_a_killed_sweep_says_how_to_go_on(elbosweep: Command, runs: Path) -> None:
+    (runs / "done" / "sweep.json").write_text(json.dumps({"state": "running", "total": 9}))
+    _, out, _ = elbosweep("status", "done")
+    assert "done: killed, 4 of 9 trials done" in out
+    assert "elbosweep resume done" in out
+
+
+def test_status_of_a_running_sweep_tells_the_time_left(elbosweep: Command, runs: Path) -> None:
+    (runs / "done" / "sweep.json").write_text(json.dumps({"state": "running", "total": 9}))
+    with sweep.locked(runs / "done"):
+        _, out, _ = elbosweep("status", "done")
+    assert "done: running" in out
+    assert "left" in out
+
+
+def test_list(elbosweep: Command, runs: Path) -> None:
+    code, out, _ = elbosweep("list")
+    assert code == 0
+    assert out.splitlines()[1].split()[:4] == ["done", "failed", "4/4", "1"]
+    assert elbosweep("list", "--runs-dir", "elsewhere")[1] == "no sweeps in elsewhere\n"
+
+
+def test_show_a_trial(elbosweep: Command, runs: Path) -> None:
+    code, out, _ = elbosweep("show", "done", "0")
+    assert code == 0
+    assert "* model.latent_dim: 2" in out
+    assert "test.elbo = " in out
+
+
+def test_show_why_a_trial_failed(elbosweep: Command, runs: Path) -> None:
+    out = elbosweep("show", "done", "2")[1]
+    assert "reason: RuntimeError: no luck" in out
+    assert "Traceback" in out
+    code, _, err = elbosweep("show", "done", "9")
+    assert code == 2
+    assert "has trials 0 to 3, got 9" in err
+
+
+def test_report_brings_the_tables_up_to_date_first(
+    elbosweep: Command, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (runs / "done" / "trials.parquet").unlink()
+    seen: list[int] = []
+
+    def write(folder: Path, target: Path) -> Path:
+        seen.append(len(pd.read_parquet(folder / "trials.parquet")))
+        return target / "index.html"
+
+    monkeypatch.setattr("analysis.report.write", write)
+    code, out, _ = elbosweep("report", "done")
+    assert (code, seen) == (0, [4])
+    assert out.strip().endswith("reports/done/index.html")
+
+
+def test_calibration_table_goes_into_the_sweep(elbosweep: Command, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = {"value": 1.0, "exact": 1.1, "standard_error": 0.1, "z_score": -1.0, "num_draws": 10}
+    row = {"estimator": "k1", "quantity": "KL", **numbers}
+    monkeypatch.setattr("pipeline.calibration.calibrate", lambda seed, progress: [row])
+    code, out, _ = elbosweep("calibrate", "done")
+    assert code == 0
+    assert "1 checks, largest |z| 1.00" in out
+    assert pd.read_parquet(runs / "done" / "calibration.parquet")["z_score"].tolist() == [-1.0]
+    monkeypatch.setattr("pipeline.calibration.calibrate", lambda seed, progress: [row | {"z_score": 9.0}])
+    assert elbosweep("calibrate")[0] == 1
+
+
+# --- without Ray ----------------------------------------------------------------------------------------------------
+
+
+def test_train_and_evaluate(elbosweep: Command, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TRIAL))
+    code, out, err = elbosweep("train", "tiny.yaml", "--set", "training.epochs=1", "--device", "cpu")
+    assert code == 0
+    assert "epoch 1/1" in err
+    result = json.loads((tmp_path / "trials" / "tiny" / "result.json").read_text())
+    assert result["config"]["training.epochs"] == 1
+    assert f"{result['metrics']['test.elbo']:.4f}" in out
+    code, out, _ = elbosweep("evaluate", "trials/tiny", "--set", "evaluation.num_importance_samples=[1, 4]")
+    assert code == 0
+    assert "test.iwae_4" in out
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("training.epochs", "must be KEY=VALUE, got 'training.epochs'"),
+        ("training.epoch=3", "training.epoch: unknown key (did you mean 'training.epochs'?), got '3'"),
+        ("training.epochs=-3", "training.epochs: must be at least 0, got -3"),
+    ],
+)
+def test_assignments_are_checked(elbosweep: Command, tmp_path: Path, assignment: str, message: str) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TRIAL))
+    code, _, err = elbosweep("train", "tiny.yaml", "--set", assignment)
+    assert code == 2
+    assert f"--set: {message}" in err
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["run", "--help"]])
+def test_help_needs_no_ray_and_no_torch(arguments: list[str]) -> None:
+    code = (
+        "import sys; from sweeps import cli\n"
+        f"sys.argv = ['elbosweep', *{arguments!r}]\n"
+        "try: cli.main()\n"
+        "except SystemExit as stopped: assert not stopped.code\n"
+        "assert not {'ray', 'torch', 'optuna', 'wandb', 'pandas'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
