@@ -89,7 +89,7 @@ def run_trial(
     training, drawing = _train(config, data, folder, device, report)
     measured = [_measured_once(config, data, folder, device, replicate.number) for replicate in training.replicates]
     if config.evaluation.pictures:
-        drawing += _draw_final(config, data, folder, device)
+        drawing += _draw_final(config, data, folder, device, _history(training))
     rows = [_replicate_row(config, replicate, "finished") for replicate in training.replicates]
     seconds = {"training": sum(row["seconds.training"] for row in rows), **total_seconds(measured), "pictures": drawing}
     # After an interruption the parts include earlier runs, which this run's clock has not seen.
@@ -271,8 +271,8 @@ def _draw_samples(config: TrialConfig, training: Training, folder: Path) -> floa
     return time.perf_counter() - started
 
 
-def _draw_final(config: TrialConfig, data: ImageData, folder: Path, device: str) -> float:
-    """Everything that the first replicate's best weights can show. Returns the seconds it took."""
+def _draw_final(config: TrialConfig, data: ImageData, folder: Path, device: str, history: list[Row]) -> float:
+    """The training curves, and what the first replicate's best weights can show. Returns the seconds it took."""
     started, number = time.perf_counter(), config.first_replicate
     vae = _best_vae(config, data, folder, number, device)
     seed, target = replicate_seed(config.seed, number, "pictures"), folder / "pictures"
@@ -282,4 +282,5 @@ def _draw_final(config: TrialConfig, data: ImageData, folder: Path, device: str)
         pictures.manifold(vae, target / "manifold.png", seed=seed)
     else:
         pictures.traversals(vae, data.test[0], target / "traversals.png", seed=seed)
+    pictures.training_curves(history, target / "training_curves.png")
     return time.perf_counter() - started

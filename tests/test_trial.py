@@ -86,6 +86,7 @@ def test_the_folder_is_complete_and_nothing_is_left_over(finished):
         "samples_epoch_0001",
         "samples_epoch_0002",
         "samples_final",
+        "training_curves",
     )
     assert names == sorted(
         ["config.yaml", "result.json", "checkpoints/replicate_0.pt", "checkpoints/replicate_1.pt"]
