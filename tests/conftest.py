@@ -1,4 +1,4 @@
-"""Shapes and types of the science core are checked at run time, in the tests only; CI does not accept a skipped test."""
+"""Shapes and types of the science core are checked at run time, in tests only; CI does not accept a skipped test."""
 
 from __future__ import annotations
 
