@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import graphlib
+import importlib.util
 import itertools
 import math
 from collections.abc import Iterator, Mapping
@@ -113,6 +114,8 @@ def _parameter(key: str, parameter: Parameter) -> tuple[list[str], Parameter]:
 
 
 def _budget(spec: SweepSpec) -> list[str]:
+    if spec.search.sampler == "cmaes" and importlib.util.find_spec("cmaes") is None:
+        return ["search.sampler: needs the package cmaes, which is not installed, got 'cmaes'"]
     if spec.space and not spec.search.trials:
         return ["search.trials: must be at least 1 when there is a space to search, got 0"]
     if not spec.space and spec.search.trials:

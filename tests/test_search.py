@@ -78,7 +78,7 @@ def test_another_seed_gives_another_list(alone: list[Plan], tmp_path: Path) -> N
     assert all(mine.overrides != theirs.overrides for mine, theirs in zip(other[5:], alone[5:]))
 
 
-@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe"])
+@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe", "gp"])
 def test_every_sampler_is_deterministic_and_does_not_repeat_itself(tmp_path: Path, sampler: str) -> None:
     spec = specification(sampler=sampler, trials=8)
     first = simulate(spec, tmp_path, workers=1)

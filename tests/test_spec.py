@@ -159,6 +159,12 @@ def test_bad_input_is_one_line_with_file_key_rule_and_value(bad: dict[str, Any],
     assert all(line.startswith("my.yaml: ") for line in str(caught.value).splitlines())
 
 
+def test_a_sampler_whose_package_is_missing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="search.sampler: needs the package cmaes"):
+        parse(tree(space=SPACE, search={"trials": 3, "sampler": "cmaes"}))
+
+
 def test_values_are_kept_as_a_configuration_holds_them() -> None:
     spec = parse(tree(base={"training": {"epochs": "7"}}, factors={"training.learning_rate": ["1e-3", 1]}))
     assert spec.factors["training.learning_rate"] == (0.001, 1.0)
