@@ -4,6 +4,8 @@ VENV ?= .venv
 SPEC ?= default
 NAME ?= $(basename $(notdir $(SPEC)))
 ARGS ?=
+# Two files of tests at a time; a file's tests share what they set up.
+PARALLEL ?= -n 2 --dist loadfile
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -53,10 +55,10 @@ calibrate: $(STAMP)  ## every estimator against its exact value
 	$(BIN)/elbosweep calibrate
 
 test: $(STAMP)  ## the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-all: $(STAMP)  ## the tests, the slow ones too
-	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "slow or not slow" $(ARGS)
 
 check: $(STAMP)  ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff format --check .
