@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -26,6 +27,7 @@ DataDir = Annotated[
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Trials at the same time (default: the specification's).")]
 Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a dotted key.")]
+Wandb = Annotated[str | None, typer.Option(envvar="WANDB_MODE", help="offline, online or disabled.")]
 Name = Annotated[str, typer.Argument(help="Name of a sweep: its folder in the runs folder.")]
 RUNS = Path("runs")
 REPORTS = Path("reports")
@@ -57,7 +59,7 @@ def run(
     spec: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped specification.")],
     name: Annotated[str | None, typer.Option(help="Name of the sweep (default: the specification's).")] = None,
     data_dir: DataDir = None,
-    wandb: Annotated[str | None, typer.Option(help="offline, online or disabled.")] = None,
+    wandb: Wandb = None,
     workers: Workers = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a sweep of the same name.")] = False,
     runs_dir: RunsDir = RUNS,
@@ -81,11 +83,13 @@ def run(
 
 
 @app.command()
-def resume(name: Name, data_dir: DataDir = None, workers: Workers = None, runs_dir: RunsDir = RUNS) -> None:
+def resume(
+    name: Name, data_dir: DataDir = None, wandb: Wandb = None, workers: Workers = None, runs_dir: RunsDir = RUNS
+) -> None:
     """Go on with an interrupted sweep: finished trials are kept, running ones go on from their checkpoints."""
     from sweeps import sweep
 
-    code = sweep.resume(name, _setting(runs_dir, data_dir, workers))
+    code = sweep.resume(name, replace(_setting(runs_dir, data_dir, workers), wandb=wandb))
     _finish(name, runs_dir, code)
 
 

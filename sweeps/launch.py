@@ -10,7 +10,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 # Read when Ray is imported: one line of output per trial, csv and json copies, snapshots of a state that we never
@@ -34,9 +34,10 @@ from ray.tune.search import Searcher  # noqa: E402
 from sweeps.cores import available_cores  # noqa: E402
 from sweeps.ledger import Ledger, Periodic  # noqa: E402
 from sweeps.progress import Progress  # noqa: E402
+from sweeps.recorder import CLOSE_SECONDS, END_SECONDS, settings_of  # noqa: E402
 from sweeps.search import Plan, Planner, Waiting  # noqa: E402
 from sweeps.spec import Resources, SweepSpec  # noqa: E402
-from sweeps.tracking import TrackingSettings, WandbCallback  # noqa: E402
+from sweeps.tracking import WandbCallback  # noqa: E402
 from sweeps.worker import Job, trainable  # noqa: E402
 
 SHORTEST_SOCKET_PATH = 40
@@ -49,10 +50,13 @@ class Suggester(Searcher):
     def __init__(self, planner: Planner, ledger: Ledger, again: list[Plan]) -> None:
         super().__init__()
         self.planner, self.ledger, self.again = planner, ledger, list(again)
+        self.exhausted = False
+        """All trials of the sweep are over: asking the planner once more would plan the next one."""
 
     def suggest(self, trial_id: str) -> Any:
         plan = self.again.pop(0) if self.again else self._next()
         if plan is None:
+            self.exhausted = True
             return str(Searcher.FINISHED)
         if isinstance(plan, Waiting):
             return None
@@ -111,12 +115,32 @@ class Tracker(WandbCallback):
 
     ledger: Ledger | None = None
 
+    def setup(self, *arguments: Any, **info: Any) -> None:
+        """On an interrupt Tune stops its trials first, which takes seconds: the runs are ended the moment it comes."""
+        tunes_own = signal.getsignal(signal.SIGINT)
+
+        def handler(number: int, frame: Any) -> None:
+            if self.runs is not None:
+                self.runs.interrupt()
+            if callable(tunes_own):
+                tunes_own(number, frame)
+
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "ledger": None}
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if self.ledger is not None:
             self._finish(trial, self.ledger.records[trial.config["number"]].status)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tune's error is the ledger's verdict too: a result may have been there before the worker died."""
+        self.on_trial_complete(iteration, trials, trial)
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """Nothing: closing waits longer at a normal end than on an interrupt, and only `run_trials` knows which."""
 
 
 def run_trials(
@@ -133,19 +157,13 @@ def run_trials(
     tracker = Tracker(
         ledger.folder,
         spec.name,
-        TrackingSettings(
-            spec.tracking.wandb,
-            spec.tracking.project,
-            spec.tracking.entity,
-            spec.tracking.tags,
-            spec.tracking.artifacts,
-        ),
+        settings_of(spec.tracking),
         resolve=lambda number: spec.flat(planner.known[number].overrides),
         phase=lambda number: planner.known[number].phase,
         warn=progress.warn,
     )
     tracker.ledger = ledger
-    with _terminable(), _ray(resources), tempfile.TemporaryDirectory(prefix="elbosweep-") as scratch, progress:
+    with _ray(resources), _terminable(), tempfile.TemporaryDirectory(prefix="elbosweep-") as scratch, progress:
         tuner = tune.Tuner(
             tune.with_resources(trainable(job), {"cpu": resources.cpus, "gpu": resources.gpus}),
             tune_config=tune.TuneConfig(
@@ -164,10 +182,21 @@ def run_trials(
                 verbose=0,
             ),
         )
-        tuner.fit()
-    if tracker.runs is not None:
-        ledger.add_seconds("tracking", tracker.runs.seconds)
-    return isinstance(planner.next(ledger.outcome), type(None))
+        try:
+            tuner.fit()
+        finally:
+            _close(tracker, ledger, progress, END_SECONDS if suggester.exhausted else CLOSE_SECONDS)
+    return suggester.exhausted
+
+
+def _close(tracker: Tracker, ledger: Ledger, progress: Progress, timeout: float) -> None:
+    """End the W&B runs before Ray goes down; what could not be written is said in one line and fails nothing."""
+    if tracker.runs is None:
+        return
+    tracker.runs.close(timeout)
+    ledger.add_seconds("tracking", tracker.runs.seconds)
+    if degraded := sorted(tracker.runs.degraded):
+        progress.warn(f"W&B: incomplete runs of trials {', '.join(map(str, degraded))}; the tables are the record")
 
 
 def _trial_name(trial: Any) -> str:
@@ -203,16 +232,17 @@ def _ray(resources: Resources) -> Iterator[None]:
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM stops as cleanly as Ctrl-C does."""
+    """SIGTERM stops as cleanly as Ctrl-C does. Entered after `ray.init`, which puts a handler of its own in place."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    interrupt = signal.getsignal(signal.SIGINT)  # Tune leaves its own handler behind
+    terminate = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
     try:
         yield
     finally:
-        with suppress(ValueError):
-            signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, terminate)
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def resolve_resources(spec: SweepSpec, workers: int | None = None) -> Resources:

@@ -77,7 +77,11 @@ def count(run_folder: Path) -> dict[int, Logged]:
     for path, (epochs, exit_code) in zip(files, contents):
         number = trial_number(path)
         assert number is not None
-        merged[number] = (merged.get(number, ([], None))[0] + epochs, exit_code)
+        before = merged.get(number, ([], None))[0]
+        if not path.parent.name.startswith("offline-"):
+            # Online, a run that goes on sends what the server lacks; the file that a kill left behind may hold more.
+            epochs = [epoch for epoch in epochs if epoch not in set(before)]
+        merged[number] = (before + epochs, exit_code)
     return {number: _logged(epochs, exit_code) for number, (epochs, exit_code) in sorted(merged.items())}
 
 

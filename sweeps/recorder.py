@@ -11,20 +11,25 @@ import os
 import queue
 import re
 import secrets
+import shutil
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweeps import offline, online
 from sweeps.trial_run import Mode, TrackingSettings, Trial, TrialRun, start_run
 
+if TYPE_CHECKING:
+    from sweeps.spec import TrackingConfig
+
 log = logging.getLogger(__name__)
 
-CLOSE_SECONDS, FLUSH_SECONDS = 10.0, 3.0
+CLOSE_SECONDS, END_SECONDS, FLUSH_SECONDS = 10.0, 120.0, 3.0
+"""Closing on an interrupt, at a normal end, and what of it is left for looking at the disk."""
 REPORT = -1
 """Stands for a trial's number where the work belongs to none."""
 
@@ -39,6 +44,11 @@ def sweep_id(run_folder: Path, sweep_name: str) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(identity + "\n", encoding="utf-8")
     return identity
+
+
+def settings_of(tracking: TrackingConfig) -> TrackingSettings:
+    """What a specification says about W&B."""
+    return TrackingSettings(tracking.wandb, tracking.project, tracking.entity, tracking.tags, tracking.artifacts)
 
 
 def choose_mode(wanted: Mode, environ: Mapping[str, str] = os.environ) -> tuple[Mode, str | None]:
@@ -72,7 +82,7 @@ class TrialRuns:
         self._ended: dict[int, str] = {}
         """Trials whose runs were ended, with the runs' ids, until their files have been looked at."""
         self._trials: dict[int, Trial] = {}
-        self._warned = False
+        self._warned = self._interrupted = False
         self._environment: dict[str, str | None] = {}
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -87,7 +97,8 @@ class TrialRuns:
     def log(self, number: int, epoch: int, metrics: Mapping[str, float]) -> None:
         """One epoch's metrics."""
         row = dict(metrics)
-        self._submit(number, lambda: self._log(number, epoch, row))
+        if not self._interrupted:
+            self._submit(number, lambda: self._log(number, epoch, row))
 
     def finish(self, number: int, folder: Path, status: str) -> None:
         """A trial is over: `finished`, `stopped`, `failed` or `interrupted`."""
@@ -96,6 +107,13 @@ class TrialRuns:
     def report(self, folder: Path) -> None:
         """The written report as an artifact of a run of its own."""
         self._submit(REPORT, lambda: self._report(folder))
+
+    def interrupt(self) -> None:
+        """End the open runs as interrupted; further epochs are left to a resume. May be called by a signal handler."""
+        if self._thread is not None:
+            self._interrupted = True
+            for number in list(self._trials):
+                self._put(number, lambda number=number: self._end(number))  # type: ignore[misc]
 
     def close(self, timeout: float = CLOSE_SECONDS) -> None:
         """Close the runs that are still open as interrupted. Gives up, with a warning, after `timeout` seconds."""
@@ -161,13 +179,17 @@ class TrialRuns:
         import wandb
 
         name = self._id()
+        replaced = offline.record_files(self.run_folder, f"{name}-report")
         run = start_run(
             self.run_folder, self.settings, self.mode, id=f"{name}-report", name="report", group=name, job_type="report"
         )
         artifact = wandb.Artifact(f"report-{name}", type="report")
-        artifact.add_dir(str(folder))
+        artifact.add_dir(str(folder), skip_cache=True)
         run.log_artifact(artifact)
         run.finish(exit_code=0)
+        if self.mode == "offline":
+            for path in replaced:
+                shutil.rmtree(path.parent, ignore_errors=True)
 
     def _id(self) -> str:
         return sweep_id(self.run_folder, self.sweep_name)

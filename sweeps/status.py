@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import optuna
-import pyarrow.parquet as pq
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-
 from pipeline.config import ConfigError
-from sweeps import offline, sweep
+from sweeps import sweep
 from sweeps.ledger import ERROR_FILE, Ledger, Record, read_json, read_result
 from sweeps.progress import duration
-from sweeps.spec import SweepSpec
+from sweeps.reconciliation import Reconciliation, reconcile
 
 
 @dataclass(frozen=True)
@@ -30,10 +25,16 @@ class Status:
     metric: str
     best: Record | None
     seconds_left: float | None
-    disagreements: list[str] = field(default_factory=list)
+    reconciliation: Reconciliation | None = None
+    """None while the sweep runs: its records are written one after the other."""
+
+    @property
+    def disagreements(self) -> list[str]:
+        return self.reconciliation.gaps if self.reconciliation else []
 
 
-def read(name: str, runs_dir: Path) -> Status:
+def read(name: str, runs_dir: Path, *, check: bool = True) -> Status:
+    """`check`: also compare all records of the sweep, which takes seconds for a large one."""
     folder = sweep.find(name, runs_dir)
     spec = sweep.read_spec(folder)
     ledger = Ledger(folder, spec.search.metric)
@@ -47,9 +48,9 @@ def read(name: str, runs_dir: Path) -> Status:
     usable = [record for record in ledger.records.values() if record.value is not None]
     sign = 1 if spec.search.mode == "max" else -1
     best = max(usable, key=lambda record: sign * (record.value or 0.0), default=None)
-    disagreements = [] if alive else _disagreements(folder, spec, ledger)
+    reconciliation = None if alive or not check else reconcile(folder, spec, ledger)
     left = _seconds_left(ledger, total, int(info.get("resources", {}).get("workers", 1))) if alive else None
-    return Status(name, state, counts, total, spec.search.metric, best, left, disagreements)
+    return Status(name, state, counts, total, spec.search.metric, best, left, reconciliation)
 
 
 def lines(status: Status) -> list[str]:
@@ -62,7 +63,7 @@ def lines(status: Status) -> list[str]:
         found.append(f"about {duration(status.seconds_left)} left")
     if status.state in ("interrupted", "killed"):
         found.append(f"to go on: elbosweep resume {status.name}")
-    return found + [f"disagreement: {line}" for line in status.disagreements]
+    return found + (status.reconciliation.lines() if status.reconciliation else [])
 
 
 def _seconds_left(ledger: Ledger, total: int, workers: int) -> float | None:
@@ -74,43 +75,12 @@ def _seconds_left(ledger: Ledger, total: int, workers: int) -> float | None:
     return sum(took) / len(took) * (total - len(took)) / workers if took else None
 
 
-def _disagreements(folder: Path, spec: SweepSpec, ledger: Ledger) -> list[str]:
-    """Study, ledger, tables and W&B should know the same trials."""
-    concluded = {number for number, record in ledger.records.items() if record.status != "running"}
-    found = []
-    asked = _asked(folder, spec)
-    if asked is not None and asked != set(ledger.records):
-        found.append(f"the study has {len(asked)} trials, the ledger {len(ledger.records)}")
-    for number in sorted(concluded):
-        finished = ledger.records[number].status == "finished"
-        if finished and read_result(ledger.trial_folder(number)) is None:
-            found.append(f"trial {number} is finished in the ledger and has no result.json")
-    table = folder / "trials.parquet"
-    if table.exists() and (rows := pq.read_metadata(table).num_rows) != len(ledger.records):
-        found.append(f"trials.parquet has {rows} rows, the ledger {len(ledger.records)} trials")
-    if spec.tracking.wandb == "offline":
-        logged = {offline.trial_number(path) for path in offline.record_files(folder)}
-        run = {number for number in concluded if ledger.records[number].plan.problem is None}
-        if missing := sorted(run - logged):
-            found.append(f"W&B has no run of {len(missing)} trials, the first of them trial {missing[0]}")
-    return found
-
-
-def _asked(folder: Path, spec: SweepSpec) -> set[int] | None:
-    path = folder / "study.journal"
-    if not path.exists():
-        return None
-    storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
-    study = optuna.load_study(study_name=spec.name, storage=storage)
-    return {trial.number for trial in study.get_trials(deepcopy=False)}
-
-
 def overview(runs_dir: Path) -> list[dict[str, Any]]:
     """A row per sweep."""
     rows: list[dict[str, Any]] = []
     for name in sweep.names(runs_dir):
         try:
-            status = read(name, runs_dir)
+            status = read(name, runs_dir, check=False)
         except ConfigError as error:
             rows.append({"name": name, "state": "damaged", "done": "", "failed": "", "best": str(error)})
             continue

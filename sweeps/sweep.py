@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import yaml
 from rich.console import Console
 
 from pipeline.checkpoints import write_json, write_text
@@ -29,6 +30,7 @@ from sweeps import launch, provenance, references
 from sweeps.collect import collect
 from sweeps.ledger import Ledger, Periodic, now, read_json
 from sweeps.progress import Progress, duration
+from sweeps.reconciliation import Reconciliation, make_whole, reconcile
 from sweeps.search import Planner
 from sweeps.spec import NAME_PATTERN, SweepSpec, parse
 from sweeps.worker import Job, TrialFunction
@@ -43,6 +45,8 @@ class Setting:
     runs_dir: Path = Path("runs")
     data_dir: Path | None = None
     workers: int | None = None
+    wandb: str | None = None
+    """Mode of W&B in place of the specification's, for this process."""
     command: str = ""
     console: Console | None = None
     function: TrialFunction | None = None
@@ -70,7 +74,7 @@ def start(spec: SweepSpec, setting: Setting, *, force: bool = False) -> int:
 def resume(name: str, setting: Setting) -> int:
     """Go on with an interrupted sweep: finished trials are kept, running ones go on from their checkpoints."""
     folder = find(name, setting.runs_dir)
-    spec = read_spec(folder)
+    spec = _with_wandb(read_spec(folder), setting.wandb)
     data = load_all(spec, setting.data_dir)
     with locked(folder):
         before = read_json(folder / "sweep.json") if (folder / "sweep.json").exists() else {}
@@ -80,6 +84,13 @@ def resume(name: str, setting: Setting) -> int:
             raise ConfigError(f"{folder}: was started with other data: checksum must be {was}, got {are}")
         info |= {key: before[key] for key in ("started", "seconds") if key in before}
         return _drive(spec, folder, setting, data, info | {"resumed": before.get("resumed", 0) + 1})
+
+
+def _with_wandb(spec: SweepSpec, mode: str | None) -> SweepSpec:
+    if mode is None:
+        return spec
+    tree = yaml.safe_load(spec.written())
+    return parse({**tree, "tracking": {**tree["tracking"], "wandb": mode}}, spec.name)
 
 
 def _drive(spec: SweepSpec, folder: Path, setting: Setting, data: list[ImageData], info: dict[str, Any]) -> int:
@@ -115,14 +126,27 @@ def _drive(spec: SweepSpec, folder: Path, setting: Setting, data: list[ImageData
         pass
     finally:
         save("interrupted" if not complete else "finished" if not ledger.count("failed") else "failed")
-    references.write(folder, spec, data, planner.study)
-    return _farewell(spec, ledger, complete, time.monotonic() - began, progress)
-
-
-def _farewell(spec: SweepSpec, ledger: Ledger, complete: bool, seconds: float, progress: Progress) -> int:
     if not complete:
+        references.write(folder, spec, data, planner.study)
         progress.warn(f"interrupted; to go on: elbosweep resume {spec.name}")
         return 130
+    reconciliation = _reconcile(folder, spec, ledger, progress)
+    references.write(folder, spec, data, planner.study)
+    return max(_farewell(spec, ledger, time.monotonic() - began, progress), 1 if reconciliation.gaps else 0)
+
+
+def _reconcile(folder: Path, spec: SweepSpec, ledger: Ledger, progress: Progress) -> Reconciliation:
+    """Compare all records; W&B runs that are not whole (a kill, a broken W&B service) are written anew first."""
+    found = reconcile(folder, spec, ledger)
+    if found.incomplete:
+        make_whole(folder, spec, ledger, found.incomplete, progress.warn)
+        found = reconcile(folder, spec, ledger)
+    for line in found.lines():
+        progress.warn(line)
+    return found
+
+
+def _farewell(spec: SweepSpec, ledger: Ledger, seconds: float, progress: Progress) -> int:
     failed = ledger.count("failed")
     counts = f"{ledger.count('finished')} trials finished, {failed} failed"
     progress.warn(f"{spec.name}: {counts} in {duration(seconds)}: {ledger.folder}")

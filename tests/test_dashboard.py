@@ -100,7 +100,7 @@ def test_workspace_and_report_are_saved_online(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     saved = [request for request in server.requests if request.operation.lower().startswith("upsertview")]
     views = [json.loads(request.body)["variables"] for request in saved]
-    assert [view["type"] for view in views] == ["project-view", "runs/draft"]
+    assert [view["type"] for view in views] == ["project-view", "runs"]
     assert "demo-0a1b2c" in views[1]["spec"]
     assert len(done.stdout.split()) == 2
     assert KEY not in done.stdout + done.stderr

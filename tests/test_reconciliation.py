@@ -1,0 +1,254 @@
+"""Tune, Optuna, the tables and W&B know the same trials and epochs: every gap is found, mended where it can be."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from fake_trial import run_trial
+
+from sweeps import offline, status
+from sweeps.collect import collect
+from sweeps.ledger import Ledger
+from sweeps.reconciliation import Reconciliation, make_whole, reconcile
+from sweeps.recorder import TrialRuns
+from sweeps.search import Plan, Planner
+from sweeps.spec import SweepSpec, parse
+from sweeps.trial_run import TrackingSettings, epoch_metrics, read_rows
+
+FACTORS = {"model.latent_dim": [2, 4, 8]}
+FAILS = 1
+"""Number of the trial that fails."""
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three trials, one of them failed, in all records; made without Ray."""
+    folder = tmp_path_factory.mktemp("runs") / "demo"
+    folder.mkdir()
+    spec = parse({"name": "demo", "factors": FACTORS, "base": {"training": {"epochs": 3}, "replicates": 2}})
+    (folder / "spec.yaml").write_text(spec.written())
+    planner, ledger = Planner(spec, folder / "study.journal"), Ledger(folder, "validation.elbo")
+    runs = TrialRuns(folder, "demo", TrackingSettings())
+    while isinstance(plan := planner.next(ledger.outcome), Plan):
+        ledger.start(plan)
+        runs.start(plan.number, spec.flat(plan.overrides), plan.phase)
+        trial = ledger.trial_folder(plan.number)
+        if plan.number == FAILS:
+            (trial / "error.txt").write_text("RuntimeError: no luck\n")
+            runs.log(plan.number, 1, {"validation.elbo": -3.0})
+        else:
+            run_trial(spec.trial(plan.overrides), trial, report=lambda epoch, metrics: None)
+        runs.finish(plan.number, trial, ledger.conclude(plan.number).status)
+    runs.close(120)
+    collect(ledger, spec)
+    (folder / "sweep.json").write_text(json.dumps({"state": "failed", "total": 3}))
+    return folder
+
+
+@pytest.fixture
+def folder(complete: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(complete, tmp_path / "demo", symlinks=True))
+
+
+def spec_of(folder: Path) -> SweepSpec:
+    return parse(yaml.safe_load((folder / "spec.yaml").read_text()))
+
+
+def check(folder: Path) -> Reconciliation:
+    return reconcile(folder, spec_of(folder), Ledger(folder, "validation.elbo"))
+
+
+def record_file(folder: Path, number: int) -> Path:
+    (found,) = [path for path in offline.record_files(folder) if offline.trial_number(path) == number]
+    return found
+
+
+def test_records_that_agree(folder: Path) -> None:
+    found = check(folder)
+    assert found.counts == {"Tune": 3, "Optuna": 3, "tables": 3, "W&B": 3}
+    assert (found.gaps, found.incomplete) == ([], [])
+    assert found.lines() == ["trials by record: Tune 3, Optuna 3, tables 3, W&B 3"]
+
+
+def lose_run(folder: Path) -> None:
+    shutil.rmtree(record_file(folder, 2).parent)
+
+
+def lose_the_end_of_a_run(folder: Path) -> None:
+    content = record_file(folder, 2).read_bytes()
+    record_file(folder, 2).write_bytes(content[: len(content) // 2])
+
+
+def run_a_trial_twice(folder: Path) -> None:
+    source = record_file(folder, 2).parent
+    shutil.copytree(source, source.with_name(source.name.replace("offline-run-2", "offline-run-3")))
+
+
+def run_of_no_trial(folder: Path) -> None:
+    runs = TrialRuns(folder, "demo", TrackingSettings())
+    runs.start(7, {}, "search")
+    runs.close(120)
+
+
+def lose_a_row_of_the_table(folder: Path) -> None:
+    table = pd.read_parquet(folder / "trials.parquet")
+    table[table["trial"] != 0].to_parquet(folder / "trials.parquet")
+
+
+def another_status_in_the_table(folder: Path) -> None:
+    table = pd.read_parquet(folder / "trials.parquet")
+    table.assign(status="running").to_parquet(folder / "trials.parquet")
+
+
+def lose_a_trial_of_the_ledger(folder: Path) -> None:
+    (folder / "trials" / "0000" / "trial.json").unlink()
+
+
+def lose_a_result(folder: Path) -> None:
+    (folder / "trials" / "0000" / "result.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "line", "incomplete"),
+    [
+        (lose_run, "W&B: trial 2: has no run", [2]),
+        (lose_the_end_of_a_run, "W&B: trial 2: ", [2]),
+        (run_a_trial_twice, "W&B: trial 2: 6 rows for 3 epochs", [2]),
+        (run_of_no_trial, "W&B has a run of trial 7, the ledger does not", []),
+        (lose_a_row_of_the_table, "trials.parquet has 2 trials, the ledger 3; first different: 0", []),
+        (another_status_in_the_table, "trial 0 is running in trials.parquet and finished in the ledger", []),
+        (lose_a_trial_of_the_ledger, "Optuna's study has 3 trials, the ledger 2; first different: 0", []),
+        (lose_a_result, "trial 0 is finished in the ledger and has no result.json", []),
+    ],
+)
+def test_every_gap_is_named(folder: Path, damage: Any, line: str, incomplete: list[int]) -> None:
+    damage(folder)
+    found = check(folder)
+    assert any(gap.startswith(line) for gap in found.gaps), found.gaps
+    assert found.incomplete == incomplete
+    state = status.read("demo", folder.parent)
+    assert state.disagreements == found.gaps
+    assert f"disagreement: {found.gaps[0]}" in status.lines(state)
+
+
+@pytest.mark.parametrize("damage", [lose_run, lose_the_end_of_a_run, run_a_trial_twice])
+def test_runs_are_made_whole_from_the_trial_folders(folder: Path, damage: Any) -> None:
+    damage(folder)
+    make_whole(folder, spec_of(folder), Ledger(folder, "validation.elbo"), [2], pytest.fail)
+    assert check(folder).gaps == []
+
+
+def test_a_failed_trial_whose_run_says_finished_is_a_gap(folder: Path) -> None:
+    runs = TrialRuns(folder, "demo", TrackingSettings())
+    runs.start(FAILS, {}, "factorial")
+    runs.finish(FAILS, folder / "trials" / f"{FAILS:04d}", "finished")
+    runs.close(120)
+    assert check(folder).gaps == [f"W&B: trial {FAILS}: the run is finished, the trial failed"]
+
+
+# --- interrupts: a driver of its own, with W&B ----------------------------------------------------------------------
+
+
+def driver(command: str, folder: Path) -> subprocess.Popen[str]:
+    path = folder / "slow.yaml"
+    base = {"training": {"epochs": 6, "gradient_clip": 0.25}, "replicates": 2}
+    factors = {"model.latent_dim": [2, 4, 8], "objective.free_bits": [0.0, 1.0]}  # 1 fails at epoch 2
+    path.write_text(yaml.safe_dump({"name": "slow", "base": base, "factors": factors, "retries": 0}))
+    script = [sys.executable, str(Path(__file__).with_name("fake_sweep.py")), command, str(folder), str(path), "2"]
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
+    return subprocess.Popen(script, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environ)
+
+
+def wait_for_trials(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+    """Until so many trials are over and another one has logged an epoch."""
+    until = time.monotonic() + 120
+    while True:
+        logged = offline.count(folder / "slow").values()
+        over = sum(seen.state in ("finished", "failed") for seen in logged)
+        if over >= count and any(seen.state == "running" and seen.epochs for seen in logged):
+            return
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < until, "the sweep does not get on"
+        time.sleep(0.4)
+
+
+def interrupt(folder: Path, process: subprocess.Popen[str], how: signal.Signals, after: int) -> str:
+    """Gives back what the driver said; the W&B runs that it closed were closed within 10 seconds."""
+    wait_for_trials(folder, after, process)
+    began = time.time()
+    process.send_signal(how)
+    said = process.communicate(timeout=60)[1]
+    ends = [path.stat().st_mtime - began for path in offline.record_files(folder / "slow") if offline.ended(path)]
+    assert max(ends) < 10
+    return said
+
+
+def finish(folder: Path) -> str:
+    process = driver("resume", folder)
+    said = process.communicate(timeout=180)[1]
+    assert process.returncode == 1, said  # three of six trials fail by design
+    return said
+
+
+def assert_whole(folder: Path, said: str) -> None:
+    """Every epoch exactly once, the numbers those of the record, the states those of the trials."""
+    assert "trials by record: Tune 6, Optuna 6, tables 6, W&B 6" in said
+    assert "disagreement" not in said
+    table = pd.read_parquet(folder / "slow" / "trials.parquet").set_index("trial")
+    assert sorted(table["status"]) == ["failed"] * 3 + ["finished"] * 3
+    for number, seen in offline.count(folder / "slow").items():
+        assert seen.state == table.loc[number, "status"]
+        assert seen.rows == seen.epochs == (6 if seen.state == "finished" else 1)
+    for number in table.index[table["status"] == "finished"]:
+        rows = offline.history(record_file(folder / "slow", number))
+        history = epoch_metrics(read_rows(folder / "slow" / "trials" / f"{number:04d}" / "history.jsonl"))
+        logged = {row["epoch"]: row["validation.elbo"] for row in rows if "epoch" in row}
+        assert logged == {epoch: metrics["validation.elbo"] for epoch, metrics in history.items()}
+
+
+def test_ctrl_c_closes_every_run_and_resume_makes_them_whole(tmp_path: Path) -> None:
+    said = interrupt(tmp_path, driver("run", tmp_path), signal.SIGINT, after=1)
+    assert "to go on: elbosweep resume slow" in said
+    states = {seen.state for seen in offline.count(tmp_path / "slow").values()}
+    assert "interrupted" in states
+    assert states <= {"finished", "failed", "interrupted"}
+    assert check(tmp_path / "slow").gaps == []
+    assert_whole(tmp_path, finish(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("after", [0, 2, 4])
+def test_interrupted_anywhere(tmp_path: Path, how: signal.Signals, after: int) -> None:
+    process = driver("run", tmp_path)
+    if after:
+        interrupt(tmp_path, process, how, after)
+    else:
+        wait_for_trials(tmp_path, 0, process)
+        process.send_signal(how)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "running" not in {seen.state for seen in offline.count(tmp_path / "slow").values()}
+    assert_whole(tmp_path, finish(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_killed_anywhere(tmp_path: Path, after: int) -> None:
+    process = driver("run", tmp_path)
+    wait_for_trials(tmp_path, after, process)
+    process.kill()
+    process.communicate()
+    assert "running" in {seen.state for seen in offline.count(tmp_path / "slow").values()}
+    assert_whole(tmp_path, finish(tmp_path))
