@@ -64,7 +64,10 @@ def importance_rows(study: optuna.Study) -> list[dict[str, Any]]:
 
 def write_calibration(folder: Path) -> None:
     """calibration.parquet: every estimator against its exact value, with the versions that the sweep ran on."""
+    import torch
+
     from pipeline.calibration import calibrate
 
     if not (folder / "calibration.parquet").exists():
+        torch.set_num_threads(1)  # small tensors: more threads only get in each other's way
         write_table(folder, "calibration", [dict(row) for row in calibrate()])
