@@ -11,6 +11,7 @@ from scipy import stats
 
 from analysis.intervals import CONFIDENCE, By, Floats, as_list, summarise
 from analysis.tables import unit_of, varying
+from analysis.wording import label
 
 LEVEL = 0.05
 
@@ -119,7 +120,7 @@ def holm(p_values: Floats) -> Floats:
 def verdict(row: Mapping[Any, Any], value: str, measure: str | None = None, level: float = LEVEL) -> str:
     """Whether the data can tell the two levels apart, in one sentence that is computed from the numbers."""
     measure = unit_of(value) if measure is None else measure
-    first, second, n = row["first"], row["second"], int(row["n"])
+    first, second, n = label(row["first"]), label(row["second"]), int(row["n"])
     if n == 0:
         return f"{first} and {second} share no seed: no paired comparison is possible."
     if n == 1:
@@ -130,8 +131,8 @@ def verdict(row: Mapping[Any, Any], value: str, measure: str | None = None, leve
     )
     if row["p_holm"] < level:
         side = "higher" if row["difference"] > 0 else "lower"
-        return f"{first} has the {side} {value}: {numbers}, Holm-adjusted p = {row['p_holm']:.2g}."
-    judged = f"{value} differs by {numbers}, Holm-adjusted p = {row['p_holm']:.2g}."
+        return f"{first} has the {side} {label(value)}: {numbers}, Holm-adjusted p = {row['p_holm']:.2g}."
+    judged = f"{label(value)} differs by {numbers}, Holm-adjusted p = {row['p_holm']:.2g}."
     return f"These data cannot tell {first} from {second}: {judged}"
 
 
@@ -150,16 +151,17 @@ def overall_verdict(differences: pd.DataFrame, value: str, measure: str | None =
     names = _level_names(judged)
     if apart.empty:
         return (
-            f"The data cannot tell {names} apart in {value} in any of {len(judged)} comparisons "
+            f"The data cannot tell {names} apart in {label(value)} in any of {len(judged)} comparisons "
             f"(Holm, level {level:g}); {size}."
         )
     higher, lower = int((apart["difference"] > 0).sum()), int((apart["difference"] < 0).sum())
     return (
-        f"The data tell {names} apart in {value} in {len(apart)} of {len(judged)} comparisons (Holm, level {level:g}): "
-        f"{judged['first'].iloc[0]} is higher in {higher} and lower in {lower}; {size}."
+        f"The data tell {names} apart in {label(value)} in {len(apart)} of {len(judged)} comparisons "
+        f"(Holm, level {level:g}): "
+        f"{label(judged['first'].iloc[0])} is higher in {higher} and lower in {lower}; {size}."
     )
 
 
 def _level_names(table: pd.DataFrame) -> str:
-    seconds: Sequence[str] = [str(level) for level in table["second"].unique()]
-    return f"{table['first'].iloc[0]} and {', '.join(seconds)}"
+    seconds: Sequence[str] = [label(level) for level in table["second"].unique()]
+    return f"{label(table['first'].iloc[0])} and {', '.join(seconds)}"

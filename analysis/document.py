@@ -35,6 +35,13 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Findings:
+    """The answers of the whole sweep, one sentence each."""
+
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Tiles:
     """The few numbers that sum up a page, as (label, value) pairs."""
 
@@ -51,6 +58,8 @@ class Table:
     rows: int = 20
     shown: pd.DataFrame | None = None
     """The same rows written for reading (an interval as one cell); the files hold `frame`."""
+    folded: bool = False
+    """Closed until it is opened: what a figure beside it says already, or what few readers need."""
 
 
 @dataclass(frozen=True)
@@ -99,16 +108,18 @@ class Gallery:
 
     pictures: tuple[Picture, ...]
     caption: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True)
 class Code:
-    """Text kept as it is: a specification, a command line."""
+    """Text kept as it is, folded under its title: a specification, a command line."""
 
     text: str
+    title: str
 
 
-Block = Heading | Text | Note | Tiles | Table | Figure | Gallery | Code
+Block = Heading | Text | Note | Findings | Tiles | Table | Figure | Gallery | Code
 
 
 @dataclass(frozen=True)

@@ -47,9 +47,11 @@ class Headline:
         """Mean and 95 % interval of `value` for each D and series; empty where the sweep did not measure it."""
         if value not in self.replicates.columns:
             return pd.DataFrame(columns=[DIMENSION, "series", "n", "mean", "low", "high"])
-        return statistics.summarise(self.replicates, value, [DIMENSION, "series"], unit=self.unit).dropna(
-            subset=["mean"]
-        )
+        table = statistics.summarise(self.replicates, value, [DIMENSION, "series"], unit=self.unit)
+        if value == "test.active_units":  # between 0 and D, which Student's t does not know
+            table["low"] = table["low"].clip(lower=0.0)
+            table["high"] = table["high"].clip(upper=table[DIMENSION].astype(float))
+        return table.dropna(subset=["mean"])
 
 
 def headline(sweep: tables.Sweep) -> Headline:

@@ -18,7 +18,7 @@ from typing import Any
 
 import jinja2
 import pandas as pd
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from analysis import tables, theme
 from analysis.document import Block, Figure, Gallery, Note, Page, Table
@@ -66,7 +66,7 @@ def _template(name: str, *, autoescape: bool) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=autoescape, undefined=jinja2.StrictUndefined
     )
-    environment.filters.update(plain=_markdown, indented=_indented)
+    environment.filters.update(plain=_markdown, indented=_indented, breakable=_breakable)
     return environment.get_template(name)
 
 
@@ -104,6 +104,11 @@ def _write_table(table: Table, folder: Path) -> dict[str, Any]:
 def _markdown(text: object) -> str:
     """Plain text inside Markdown: one line, nothing that Markdown or HTML would read as its own."""
     return re.sub(r"([\\`*_\[\]<>|#&])", r"\\\1", " ".join(str(text).split()))
+
+
+def _breakable(text: object) -> Markup:
+    """A dotted name that may go on in the next line: a column is no wider than its numbers."""
+    return Markup(re.sub(r"([._])", r"\1<wbr>", str(escape(text))))
 
 
 def _indented(text: object) -> str:

@@ -216,6 +216,24 @@ def prior_monte_carlo_curve(evidence: pd.DataFrame, by: By = (), confidence: flo
     return table.assign(expected=np.where(table["num_draws"] >= table["expected_draws"], 0.0, np.nan))
 
 
+def prior_monte_carlo_collapse(evidence: pd.DataFrame, *, per_decade: int = 2) -> pd.DataFrame:
+    """Bias (nats) of prior Monte Carlo against draws / exp(KL), image by image, in bins of equal width on a log scale.
+
+    The bins hold different images at different numbers of draws, and images share models: quartiles, no interval.
+
+    Returns:
+        Columns `share` (geometric centre of the bin), `n` (images), `median`, `low`, `high` (quartiles).
+    """
+    rows = evidence[(evidence["estimator"] == "prior_monte_carlo") & np.isfinite(evidence["bias"])]
+    decades = np.log10(rows["num_draws"].to_numpy(float)) - rows["kl"].to_numpy(float) / np.log(10.0)
+    bins = np.floor(decades * per_decade)
+    grouped = rows["bias"].groupby(bins)
+    table = pd.DataFrame({"n": grouped.size(), "median": grouped.median()})
+    table["low"], table["high"] = grouped.quantile(0.25), grouped.quantile(0.75)
+    table.insert(0, "share", 10.0 ** ((table.index.to_numpy(float) + 0.5) / per_decade))
+    return table.reset_index(drop=True)
+
+
 def draws_needed(evidence: pd.DataFrame, by: By = (), *, tolerance: float = 1.0) -> pd.DataFrame:
     """Fewest prior draws that bring prior Monte Carlo within `tolerance` nats of the best estimate, image by image.
 

@@ -17,7 +17,8 @@ LABELS = {
     "pathwise": "pathwise", "pathwise_monte_carlo": "pathwise, Monte Carlo KL",
     "stl": "sticking the landing", "dreg": "doubly reparameterised",
     "score_function": "score function", "prior_monte_carlo": "prior Monte Carlo", "importance": "importance sampling",
-    "ais": "AIS", "histogram_floor": "histogram, no z", "ppca": "exact pPCA",
+    "ais": "AIS", "test.elbo": "test ELBO", "validation.elbo": "validation ELBO",
+    "histogram_floor": "histogram, no z", "ppca": "exact pPCA",
 }  # fmt: skip
 
 AXES = {
@@ -33,6 +34,9 @@ AXES = {
     "test.mutual_information": "test.mutual_information (nats)",
     "test.aggregate_kl": "test.aggregate_kl (nats)",
 }
+
+
+SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def label(name: object) -> str:
@@ -64,7 +68,8 @@ def figure(value: float, digits: int = 4) -> str:
         return "0"
     size = math.floor(math.log10(abs(value)))
     if size < -4 or size >= 9:
-        return f"{value:.{digits - 1}g}".replace("-", "−")
+        mantissa, exponent = f"{value:.{max(0, digits - 2)}e}".split("e")
+        return f"{mantissa} × 10{str(int(exponent)).translate(SUPERSCRIPT)}".replace("-", "−")
     text = f"{value:,.{max(0, digits - 1 - size)}f}" if size >= 4 else f"{value:.{max(0, digits - 1 - size)}f}"
     if "." in text and float(text.replace(",", "")).is_integer() and float(value).is_integer():
         text = text.rstrip("0").rstrip(".")

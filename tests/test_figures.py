@@ -196,7 +196,7 @@ def test_interval_is_written_to_the_precision_it_supports(numbers: tuple[float, 
         (0.00123456, "0.001235"),
         (12345.6, "12,346"),
         (-2.5, "−2.500"),
-        (1e-7, "1e−07"),
+        (1e-7, "1.00 × 10⁻⁷"),
         (np.inf, "∞"),
     ],
 )

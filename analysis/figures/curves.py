@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from analysis import theme
 from analysis.theme import GRID, INK, MUTED, PAPER
@@ -130,6 +131,14 @@ def reference_line(axes: Axes, value: float, text: str, *, right: bool) -> None:
     )  # fmt: skip
 
 
+def reference_note(axes: Axes, text: str, *, right: bool) -> None:
+    """A reference too far below the data to be drawn to scale: its name and value at the bottom."""
+    axes.annotate(
+        text, (0.99 if right else 0.01, 0.01), xycoords="axes fraction", ha="right" if right else "left", va="bottom",
+        fontsize=8.5, color=MUTED,
+    )  # fmt: skip
+
+
 def reference_curve(axes: Axes, frame: pd.DataFrame, *, x: str, y: str, text: str) -> None:
     """A reference that depends on x, with its name in the legend."""
     frame = frame.sort_values(x)
@@ -223,14 +232,16 @@ def scatter(
 
 def lines(
     axes: Axes, frame: pd.DataFrame, *, x: str, y: str, series: str, style: Styles, title: str,
-    x_label: str, y_label: str, log_y: bool = True, enough: str | None = None,
+    x_label: str, y_label: str, log_y: bool = True, enough: str | None = None, reach: float | None = None,
 ) -> None:  # fmt: skip
     """One line per series over a logarithmic x, with intervals where the frame has `low` and `high`.
+
+    `reach` is a value that the y axis must include. One series needs no legend.
 
     `enough` names a column with the x from which on theory expects y = 0; a tick on that line marks it.
     """
     if log_y:
-        theme.log_axis(axes.yaxis, frame[y])
+        theme.log_axis(axes.yaxis, frame[y] if reach is None else [*frame[y], reach])
     ordered = [name for name in style if (frame[series] == name).any()]
     ticks = sorted(frame[x].unique())
     if len(ticks) > 1 and ticks[-1] / ticks[0] > 2000:
@@ -250,26 +261,45 @@ def lines(
             axes.plot(reached, 0 * reached, color=style[name]["color"], marker="|", markersize=12, linestyle="")
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
     axes.margins(y=0.1)
-    theme.legend_below(axes)
+    if len(ordered) > 1:
+        theme.legend_below(axes)
 
 
-def needed(
-    axes: Axes, frame: pd.DataFrame, *, x: str, y: str, reached: str, line: str, title: str, x_label: str, y_label: str
+def cloud(
+    axes: Axes, frame: pd.DataFrame, bins: pd.DataFrame, *, x: str, y: str, title: str, x_label: str, y_label: str
 ) -> None:
-    """Draws that were enough (filled), or the largest number tried where none was (hollow), with theory's line."""
-    theme.log_axis(axes.yaxis, [*frame[y], frame[y].max() * 10])
-    many = len(frame) > theme.RASTER_FROM
-    for flag, face, text in ((True, theme.COLOURS[0], "enough"), (False, "none", "not enough")):
-        mine = frame[frame[reached] == flag]
-        if not mine.empty:
-            axes.plot(
-                mine[x], mine[y], linestyle="", marker="o", markersize=4, alpha=0.55, markerfacecolor=face,
-                markeredgecolor=theme.COLOURS[0] if flag else theme.COLOURS[3], markeredgewidth=0 if flag else 1,
-                label=text, rasterized=many,
-            )  # fmt: skip
-    low, high = float(frame[y].min()), float(frame[y].max())
-    curve = frame.sort_values(x)
-    curve = curve[(curve[line] >= low / 3) & (curve[line] <= high * 10)]
-    axes.plot(curve[x], curve[line], color=INK, linewidth=1.2, label="exp(KL)", zorder=1)
+    """Many faint points over a logarithmic x, and the median of each bin of them with its quartiles."""
+    theme.log_axis(axes.xaxis, frame[x])
+    axes.plot(
+        frame[x], frame[y], linestyle="", marker="o", markersize=2.5, alpha=0.25, color=theme.COLOURS[5],
+        markeredgewidth=0, rasterized=len(frame) > theme.RASTER_FROM, zorder=2,
+    )  # fmt: skip
+    interval(axes, bins[x], bins, theme.COLOURS[0])
+    axes.plot(
+        bins[x], bins["median"], color=theme.COLOURS[0], marker="o", markersize=4, markeredgecolor=PAPER, zorder=4
+    )
+    axes.axvline(1.0, color=MUTED, linewidth=1, linestyle=(0, (2, 2)), zorder=1)
     axes.set(title=title, xlabel=x_label, ylabel=y_label)
+
+
+def histories(
+    axes: Axes, frame: pd.DataFrame, *, series: str, style: Styles, title: str, y_label: str, top: float
+) -> None:
+    """A quantity against epoch, one thin line for each `line` of a series; values above `top` are cut off.
+
+    Args:
+        frame: columns `epoch`, `value`, series, and `line`, which tells the lines of one series apart.
+    """
+    for name, look in style.items():
+        mine = frame[frame[series] == name]
+        for place, (_, line) in enumerate(mine.groupby("line", sort=True)):
+            axes.plot(
+                line["epoch"], line["value"], color=look["color"], linestyle=look.get("linestyle", "-"), linewidth=1.2,
+                label=str(name) if place == 0 else None,
+            )  # fmt: skip
+    low = float(frame["value"].min())
+    if top > low:
+        axes.set_ylim(low - 0.05 * (top - low), top + 0.05 * (top - low))
+    axes.set(title=title, xlabel="epoch", ylabel=y_label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     theme.legend_below(axes)

@@ -93,7 +93,7 @@ def z_scores(axes: Axes, frame: pd.DataFrame, *, name: str, limit: float, title:
             color=colour,
             markeredgecolor=PAPER,
         )
-    axes.set_yticks(place, [_short(text, 60) for text in frame[name]])
+    axes.set_yticks(place, [_short(text, 60) for text in frame[name]], fontsize=7.5)
     axes.set_ylim(-0.7, len(frame) - 0.3)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False)

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from analysis import statistics
-from analysis.headline import DIMENSION
+from analysis.headline import DIMENSION, Headline, headline
 from analysis.tables import Sweep
-from analysis.wording import count, interval, label
+from analysis.wording import count, interval, label, listed
 
 BOUND, RANK = "test.elbo", "validation.elbo"
 KL = ("k1", "cross_entropy")
@@ -24,6 +24,39 @@ def with_configuration(sweep: Sweep, table: str) -> pd.DataFrame:
     frame: pd.DataFrame = getattr(sweep, table)
     finished = sweep.trials.loc[sweep.trials["status"] == "finished", ["trial", DIMENSION]]
     return frame.merge(finished, on="trial", how="inner", validate="many_to_one")
+
+
+def studied_dimension(sweep: Sweep, variance: pd.DataFrame) -> int:
+    """The D that curves against L are drawn for: the knee of the best curve, or the one with most replicates."""
+    chosen = headline(sweep)
+    if BOUND in chosen.replicates and chosen.replicates[BOUND].notna().any():
+        found = statistics.knee(chosen.replicates, BOUND, within="series")
+        knee = found.iloc[int(found["best_mean"].argmax())]["knee"]
+        if (variance[DIMENSION] == knee).any():
+            return int(knee)
+    sizes = variance.drop_duplicates(["trial", "replicate"])[DIMENSION].value_counts()
+    return int(max(sizes[sizes == sizes.max()].index))
+
+
+def estimators_apart(chosen: Headline) -> tuple[pd.DataFrame, str | None]:
+    """Paired differences between KL estimators, or the reason why there are none."""
+    empty, everything = pd.DataFrame(), pd.concat([chosen.replicates, chosen.passed])
+    if BOUND not in everything or "kl.estimator" not in everything or everything.empty:
+        return empty, "The KL estimator's influence was not measured."
+    if everything["kl.estimator"].nunique() < 2:
+        return empty, "All trials use one KL estimator, so there is nothing to compare."
+    if chosen.replicates["kl.estimator"].nunique() > 1:
+        table = statistics.paired_differences(chosen.replicates, BOUND, "kl.estimator")
+        table = table[table["n"] > 0]
+        if not table.empty:
+            return table, None
+    trials = everything.drop_duplicates("trial")["kl.estimator"].value_counts().sort_index()
+    tried = listed([f"{label(name)} in {count(int(number), 'trial')}" for name, number in trials.items()])
+    return empty, (
+        f"Whether the KL estimator matters, this sweep cannot say: it tried {tried}, but no two trials differ in the "
+        "estimator alone, so a difference could as well come from the other settings. As a factor (factors: "
+        "kl.estimator) it would be compared seed by seed."
+    )
 
 
 def spread(dimensions: Iterable[float]) -> bool:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from analysis import figures, statistics, theme
 from analysis.document import Block, Figure, Heading, Note, Panel, Table
 from analysis.headline import DIMENSION, Headline
-from analysis.pages.common import BOUND, spread
+from analysis.pages.common import BOUND, estimators_apart, spread
 from analysis.tables import Sweep
 from analysis.wording import axis, count, interval, label, listed
 
@@ -18,13 +18,9 @@ from analysis.wording import axis, count, interval, label, listed
 def paired(chosen: Headline) -> list[Block]:
     """Closed-form minus Monte Carlo KL: same seeds, same D, all else equal."""
     heading = Heading("Does the KL estimator matter?")
-    estimators = chosen.replicates["kl.estimator"].nunique() if "kl.estimator" in chosen.replicates else 1
-    if estimators < 2:
-        return [heading, Note("All trials of the curve use one KL estimator, so there is nothing to compare.")]
-    table = statistics.paired_differences(chosen.replicates, BOUND, "kl.estimator")
-    table = table[table["n"] > 0]
-    if table.empty:
-        return [heading, Note("No two trials differ in the KL estimator alone, so no paired difference can be taken.")]
+    table, reason = estimators_apart(chosen)
+    if reason is not None:
+        return [heading, Note(reason)]
     several = table["second"].nunique() > 1
     names = [
         f"D = {d:g}, {label(b)}" if several else f"D = {d:g}"
@@ -119,7 +115,7 @@ def counts(sweep: Sweep, chosen: Headline) -> list[Block]:
     return [
         Heading("How much stands behind each point"),
         Figure(tuple(panels), caption, sentence),
-        Table("trials_per_dimension", table, "Trials and replicates per D and phase.", rows=40),
+        Table("trials_per_dimension", table, "Trials and replicates per D and phase.", rows=40, folded=True),
     ]
 
 

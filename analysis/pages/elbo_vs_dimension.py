@@ -9,12 +9,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import figures, statistics, theme
-from analysis.document import Block, Figure, Note, Page, Panel, Table
+from analysis.document import Block, Figure, Heading, Note, Page, Panel, Table
 from analysis.headline import DIMENSION, Headline, headline, sizes
 from analysis.pages import comparison
 from analysis.pages.common import BOUND, spread
 from analysis.tables import Sweep
-from analysis.wording import axis, interval, label, listed
+from analysis.wording import axis, figure, interval, label, listed
 
 MULTIPLES = {
     "test.reconstruction": "Reconstruction",
@@ -45,7 +45,7 @@ def page(sweep: Sweep) -> Page:
         )
     blocks += [bound(sweep, chosen), *_knee(chosen)]
     if len(chosen.dimensions) > 1:
-        blocks.append(parts(chosen))
+        blocks += [Heading("What the bound is made of, and where it is lost"), parts(chosen)]
     blocks += _curve_table(chosen)
     blocks += [*comparison.paired(chosen), *comparison.counts(sweep, chosen)]
     return Page("elbo-vs-dimension", title, lead, tuple(blocks))
@@ -67,7 +67,7 @@ def bound(sweep: Sweep, chosen: Headline) -> Figure:
             figures.reference_curve(axes, ppca, x="latent_dim", y="nats", text=label("ppca"))
         _curves(axes, chosen, BOUND, title="Test ELBO", means=means)
         if np.isfinite(floor):
-            figures.reference_line(axes, floor, "histogram without z", right=_right_is_free(means, floor))
+            _draw_floor(axes, floor, chosen.replicates[BOUND], right=_right_is_free(means, floor))
         if len(chosen.series) == 1 and np.isfinite(best["knee"]):
             figures.mark(axes, best["knee"], best["low"], best["high"], f"D* = {best['knee']:g}")
         if nats_per_bit is not None:
@@ -134,6 +134,14 @@ def _style(chosen: Headline) -> dict[str, figures.Style]:
     return {name: looks[key] for name, key in chosen.series.items()}
 
 
+def _draw_floor(axes: Axes, floor: float, values: pd.Series, *, right: bool) -> None:
+    """To scale, unless that would squeeze the curves into the top of the figure."""
+    if values.min() - floor <= values.max() - values.min():
+        figures.reference_line(axes, floor, "histogram without z", right=right)
+    else:
+        figures.reference_note(axes, f"↓ histogram without z: {figure(floor)} nats", right=right)
+
+
 def _right_is_free(means: pd.DataFrame, floor: float) -> bool:
     """Whether the curves are farther from the floor at the largest D than at the smallest."""
     away = (means["mean"] - floor).abs().groupby(means[DIMENSION]).min().sort_index()
@@ -179,7 +187,10 @@ def parts(chosen: Headline) -> Figure:
         )
         for name, title in measured.items()
     )
-    caption = f"The same trials, marks and intervals as above. {sizes(chosen.replicates)}."
+    caption = (
+        "The same trials, marks and intervals as above; intervals of active units end at 0 and D. "
+        f"{sizes(chosen.replicates)}."
+    )
     return Figure(panels, caption, _parts_sentence(chosen))
 
 
@@ -208,25 +219,30 @@ def _parts_sentence(chosen: Headline) -> str:
     if not ends:
         return "The sweep recorded the bound only, not its parts."
     first, last = next(iter(ends.values()))
-    said = [
-        f"the {MULTIPLES[value] if value == 'test.kl' else MULTIPLES[value].lower()} goes from "
-        f"{a['mean']:.1f} to {b['mean']:.1f}"
-        for value, (a, b) in ends.items()
-        if "gap" not in value
-    ]
+    said = [_change(value, *ends[value]) for value in ends if "gap" not in value]
     text = f"From D = {first[DIMENSION]:g} to D = {last[DIMENSION]:g} ({name}), {listed(said)}"
-    gaps = [
-        (value, ends[value][1]["mean"])
-        for value in ("test.approximation_gap", "test.amortisation_gap")
-        if value in ends
-    ]
+    gaps = [(value, ends[value][1]) for value in ("test.approximation_gap", "test.amortisation_gap") if value in ends]
     if len(gaps) == 2:
-        (larger, more), (_, less) = sorted(gaps, key=lambda gap: -gap[1])
+        (larger, more), (_, less) = sorted(gaps, key=lambda gap: -gap[1]["mean"])
+        sizes_of_both = f"{more['mean']:.2f} against {less['mean']:.2f} nats"
+        text += f"; at D = {last[DIMENSION]:g} "
         text += (
-            f"; at D = {last[DIMENSION]:g} more of the bound is lost to "
-            f"{MULTIPLES[larger].lower().removesuffix(' gap')} ({more:.2f} against {less:.2f} nats)"
+            f"more of the bound is lost to {MULTIPLES[larger].lower().removesuffix(' gap')} ({sizes_of_both})"
+            if more["low"] > less["high"]
+            else f"the two gaps cannot be told apart ({sizes_of_both}, intervals overlap)"
         )
     return text + "."
+
+
+def _change(value: str, first: pd.Series, last: pd.Series) -> str:
+    """A direction only where the intervals at both ends leave no doubt about it."""
+    name = "the KL" if value == "test.kl" else f"the {MULTIPLES[value].lower()}"
+    ends = f"{first['mean']:.1f} to {last['mean']:.1f}"
+    if first["high"] < last["low"]:
+        return f"{name} {'rise' if value == 'test.active_units' else 'rises'} from {ends}"
+    if last["high"] < first["low"]:
+        return f"{name} {'fall' if value == 'test.active_units' else 'falls'} from {ends}"
+    return f"no change of {name} is certain ({ends}, intervals overlap)"
 
 
 def _curve_table(chosen: Headline) -> list[Block]:
@@ -255,6 +271,7 @@ def _curve_table(chosen: Headline) -> list[Block]:
             f"Means with 95 % t-intervals over n {unit}, nats per image.",
             rows=40,
             shown=wide,
+            folded=True,
         )
     ]
 

@@ -13,7 +13,7 @@ from analysis.document import Block, Figure, Heading, Note, Panel, Table, Text
 from analysis.headline import DIMENSION
 from analysis.pages.common import slope_text, with_configuration, yes_no
 from analysis.tables import Sweep
-from analysis.wording import count, label
+from analysis.wording import count, figure, interval, label
 
 MOST_LINES = 6
 
@@ -41,7 +41,7 @@ def gradients(sweep: Sweep) -> list[Block]:
         for objective, x, symbol in (("elbo", "num_samples", "L"), ("iwae", "num_importance_samples", "K")):
             mine = rows[(rows["parameters"] == parameters) & (rows["objective"] == objective) & rows[x].notna()]
             mine = mine[mine["num_samples"] == mine["num_samples"].min()] if objective == "iwae" else mine
-            if not mine.empty:
+            if mine[x].nunique() > 1 or (objective == "elbo" and not mine.empty):  # K = 1 alone is the ELBO once more
                 title = f"{parameters.capitalize()}, {objective.upper()}, against {symbol}"
                 draw = partial(_draw_gradients, rows=mine, x=x, title=title)
                 panels.append(
@@ -51,22 +51,30 @@ def gradients(sweep: Sweep) -> list[Block]:
     caption = (
         "Norm of the expected gradient over its standard deviation, debiased; higher is better. "
         "Marks: means over replicates with 95 % "
-        f"t-intervals. n = {count(rows['trial'].nunique(), 'trial')}, "
+        "t-intervals. A mark is missing where noise exceeds the debiased signal; the score function starts at L = 2. "
+        f"n = {count(rows['trial'].nunique(), 'trial')}, "
         f"{count(int(rows['repeats'].max()), 'repeat')} of each gradient."
     )
-    shown = slopes.assign(
-        **{"slope [95 %]": [slope_text(row) for _, row in slopes.iterrows()]},
-        contains_expected=yes_no(slopes["contains_expected"], slopes["expected"]),
+    shown = pd.DataFrame(
+        {
+            "parameters": slopes["parameters"],
+            "estimator": [label(name) for name in slopes["estimator"]],
+            "objective": [str(name).upper() for name in slopes["objective"]],
+            "against": ["L" if name == "num_samples" else "K" for name in slopes["against"]],
+            "n": slopes["n"],
+            "slope [95 %]": [slope_text(row) for _, row in slopes.iterrows()],
+            "theory": slopes["expected"],
+            "interval holds it": yes_no(slopes["contains_expected"], slopes["expected"]),
+        }
     )
-    shown = shown[
-        ["parameters", "estimator", "objective", "against", "n", "slope [95 %]", "expected", "contains_expected"]
-    ]
     table = Table(
         "gradient_slopes",
         slopes,
-        "Slopes of log signal-to-noise against log L or log K, beside the theory's.",
+        "Slopes of log signal-to-noise against log L or log K, beside the theory's. Of "
+        f"{int(slopes['expected'].notna().sum())} intervals at 95 %, one in twenty misses by chance alone.",
         rows=40,
         shown=shown,
+        folded=True,
     )
     return [heading, Figure(tuple(panels), caption, _gradient_sentence(slopes)), table]
 
@@ -114,10 +122,11 @@ def _gradient_sentence(slopes: pd.DataFrame) -> str:
                 f"{slope_text(row.iloc[0])}"
             )
     if not said:
-        row = known[known["against"] == "num_samples"]
+        rows = known[(known["against"] == "num_samples") & (known["estimator"] == "pathwise")]
         said = [
-            f"{label(r['estimator'])} gradients of the {r['parameters']} go as L to the power {slope_text(r)}"
-            for _, r in row.head(2).iterrows()
+            f"the {r['parameters']}'s pathwise gradient has a signal-to-noise ratio that goes as L to the power "
+            f"{slope_text(r)} (theory: 0.5)"
+            for _, r in rows.iterrows()
         ]
     text = "; ".join(said) or "too few points for a slope with an interval"
     return f"{text[:1].upper()}{text[1:]}."
@@ -152,9 +161,9 @@ def prior(sweep: Sweep) -> list[Block]:
             (4.5, 4.0),
         ),
         Panel(
-            "prior_draws_needed",
-            partial(_draw_needed, needed=needed),
-            "Prior draws needed against the KL in nats",
+            "prior_draws_over_exp_kl",
+            partial(_draw_collapse, rows=rows, collapse=statistics.prior_monte_carlo_collapse(rows)),
+            "Bias of prior Monte Carlo against the number of draws over exp(KL)",
             (4.5, 4.0),
         ),
     ]
@@ -167,9 +176,8 @@ def prior(sweep: Sweep) -> list[Block]:
     caption = (
         "First: estimate minus the best estimate of log p(x), means with 95 % t-intervals over "
         "replicates; upright ticks at "
-        "zero: exp(KL) draws, where the axis reaches so far. Second: each mark is an image; hollow "
-        "marks were not within "
-        "1 nat at the largest number tried; the line is exp(KL). "
+        "zero: exp(KL) draws, where the axis reaches so far. Second: each mark is an image at a number of draws; the "
+        "line joins medians, bars hold the middle half; dashed: exp(KL) draws. "
         f"n = {count(rows['trial'].nunique(), 'trial')}, "
         f"{count(len(images), 'image and replicate', 'images and replicates')}."
     )
@@ -177,7 +185,9 @@ def prior(sweep: Sweep) -> list[Block]:
         heading,
         Text(text),
         Figure(tuple(panels), caption, _prior_sentence(needed)),
-        Table("prior_monte_carlo", curve, "Bias of prior Monte Carlo, nats.", rows=12),
+        Table(
+            "prior_monte_carlo", curve, "Bias of prior Monte Carlo, nats.", rows=60, shown=_shown(curve), folded=True
+        ),
     ]
 
 
@@ -203,32 +213,36 @@ def _draw_bias(axes: Axes, *, curve: pd.DataFrame) -> None:
     )
 
 
-def _draw_needed(axes: Axes, *, needed: pd.DataFrame) -> None:
-    shown = needed.assign(drawn=needed["draws_needed"].fillna(needed["largest_tried"]))
-    figures.needed(
-        axes,
-        shown,
-        x="kl",
-        y="drawn",
-        reached="enough",
-        line="expected",
-        title="Draws to come within 1 nat",
-        x_label="kl (nats per image)",
-        y_label="prior draws (num_draws)",
+def _shown(curve: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "D": curve[DIMENSION],
+            "draws": curve["num_draws"],
+            "bias (nats) [95 %]": [interval(*row) for row in curve[["mean", "low", "high"]].itertuples(index=False)],
+            "n": curve["n"],
+            "KL (nats)": curve["kl"],
+            "exp(KL)": [figure(value, 3) for value in curve["expected_draws"]],
+        }
     )
 
 
+def _draw_collapse(axes: Axes, *, rows: pd.DataFrame, collapse: pd.DataFrame) -> None:
+    figures.cloud(
+        axes, rows.assign(share=rows["num_draws"] / np.exp(rows["kl"])), collapse, x="share", y="bias",
+        title="Bias against draws / exp(KL)", x_label="draws / exp(KL) (ratio)", y_label="bias of log p(x) (nats)",
+    )  # fmt: skip
+
+
 def _prior_sentence(needed: pd.DataFrame) -> str:
-    enough = int(needed["enough"].sum())
-    largest = int(needed["largest_tried"].max())
+    enough, largest = int(needed["enough"].sum()), int(needed["largest_tried"].max())
     text = f"{largest:,} prior draws come within 1 nat of log p(x) for {enough} of {len(needed)} images and replicates"
     missed = needed[~needed["enough"]]
-    if not missed.empty:
-        text += (
-            f"; where they do not, the KL is {missed['kl'].median():.1f} nats (median), which asks for "
-            f"about {_power(float(missed['kl'].median()))} draws"
-        )
-    return text + "."
+    if missed.empty:
+        return f"{text}; with a KL of {needed['kl'].median():.1f} nats (median), exp(KL) asks for fewer."
+    kl = float(missed["kl"].median())
+    text += f"; for the others exp(KL) is about {_power(kl)} (median KL {kl:.1f} nats)"
+    within = missed["expected"].median() < largest
+    return f"{text}: exp(KL) draws are needed, but do not guarantee it." if within else f"{text}, more than were tried."
 
 
 def _power(kl: float) -> str:

@@ -21,11 +21,12 @@ from analysis.pages.common import (
     sizes,
     slope_text,
     spread,
+    studied_dimension,
     with_configuration,
     yes_no,
 )
 from analysis.tables import Sweep
-from analysis.wording import axis, count, label
+from analysis.wording import axis, count, label, listed
 
 VARIANCE = "variance (nats²)"
 
@@ -41,7 +42,7 @@ def page(sweep: Sweep) -> Page:
     if variance.empty:
         blocks.append(Note("This sweep has no variance study (variance.images is 0, or no trial has finished)."))
     else:
-        dimension = _studied(variance)
+        dimension = studied_dimension(sweep, variance)
         blocks += [*against_samples(variance, dimension), *against_dimension(sweep, variance), *_predicted(sweep)]
         blocks += [
             *variance_costs.efficiency(variance, dimension),
@@ -50,14 +51,8 @@ def page(sweep: Sweep) -> Page:
         ]
     blocks += gradients_and_priors.blocks(sweep)
     if not variance.empty:
-        blocks += planner.blocks(sweep)
+        blocks += planner.blocks(sweep, studied_dimension(sweep, variance))
     return Page("mc-variance", title, lead, tuple(blocks))
-
-
-def _studied(variance: pd.DataFrame) -> int:
-    """The D that the curves against L are drawn for: the one with most replicates, the larger of two."""
-    sizes = variance.drop_duplicates(["trial", "replicate"])[DIMENSION].value_counts()
-    return int(max(sizes[sizes == sizes.max()].index))
 
 
 # --- against L ------------------------------------------------------------------------------------------------------
@@ -66,12 +61,19 @@ def _studied(variance: pd.DataFrame) -> int:
 def against_samples(variance: pd.DataFrame, dimension: int) -> list[Block]:
     """Variance against L on log-log axes: estimators, schemes, and the slope of each beside -1."""
     rows = variance[variance[DIMENSION] == dimension]
+    # A pair is two draws: what is called antithetic at L = 1 is one independent draw.
+    rows = rows[(rows["sampling"] != "antithetic") | (rows["num_samples"] > 1)]
     keys = ["quantity", "sampling", "num_importance_samples"]
     measured = geometric_means(rows, "variance", [*keys, "num_samples"])
     slopes = statistics.variance_slopes(rows)
     groups: list[tuple[str, str, str, dict[str, tuple[str, ...]]]] = [
         ("variance_kl_estimators", "KL estimators, i.i.d.", "quantity", {"quantity": KL, "sampling": ("iid",)}),
-        ("variance_elbo_estimators", "ELBO estimators, i.i.d.", "quantity", {"quantity": ELBO, "sampling": ("iid",)}),
+        (
+            "variance_elbo_estimators",
+            "ELBO estimators, i.i.d.",
+            "quantity",
+            {"quantity": ELBO[1:], "sampling": ("iid",)},
+        ),
         ("variance_k1_schemes", "KL (k1) by sampling scheme", "sampling", {"quantity": ("k1",)}),
         ("variance_elbo_schemes", "ELBO, Monte Carlo KL, by scheme", "sampling", {"quantity": ("elbo_monte_carlo",)}),
         (
@@ -96,19 +98,29 @@ def against_samples(variance: pd.DataFrame, dimension: int) -> list[Block]:
         "Log-log. Marks: geometric means over replicates with 95 % t-intervals of the logarithm; "
         "lines: fitted power laws, "
         "their slope with its 95 % interval in the "
-        f"legend; grey: slope −1, what independent draws must show. D = {dimension}; n = {sizes(rows)}."
+        f"legend; grey: slope −1, what independent draws must show. The reconstruction term varies exactly as the ELBO "
+        f"with closed-form KL. D = {dimension}; n = {sizes(rows)}."
     )
     everywhere = statistics.variance_slopes(variance)
-    shown = everywhere.assign(
-        **{"slope [95 %]": [slope_text(row) for _, row in everywhere.iterrows()]},
-        contains_expected=yes_no(everywhere["contains_expected"], everywhere["expected"]),
-    )[["quantity", "sampling", "num_importance_samples", "n", "slope [95 %]", "expected", "contains_expected"]]
+    shown = pd.DataFrame(
+        {
+            "quantity": [label(name) for name in everywhere["quantity"]],
+            "draws": [label(name) for name in everywhere["sampling"]],
+            "K": everywhere["num_importance_samples"],
+            "n": everywhere["n"],
+            "slope [95 %]": [slope_text(row) for _, row in everywhere.iterrows()],
+            "theory": everywhere["expected"],
+            "interval holds it": yes_no(everywhere["contains_expected"], everywhere["expected"]),
+        }
+    )
     table = Table(
         "variance_slopes",
         everywhere,
-        "Slopes of log variance against log L over all trials; the interval is Student t over replicates.",
+        "Slopes of log variance against log L over all trials; the interval is Student t over replicates. Of "
+        f"{int(everywhere['expected'].notna().sum())} intervals at 95 %, one in twenty misses by chance alone.",
         rows=60,
         shown=shown,
+        folded=True,
     )
     return [
         Heading("How fast the variance falls with L"),
@@ -133,13 +145,17 @@ def _draw_slopes(axes: Axes, *, measured: pd.DataFrame, slopes: pd.DataFrame, ti
 
 def _fitted(measured: pd.DataFrame, slopes: pd.DataFrame) -> pd.DataFrame:
     """The ends of each fitted line (intercept and slope are statistics'), and of a -1 line from the highest of them."""
-    ends = np.array([measured["num_samples"].min(), measured["num_samples"].max()], dtype=float)
-    lines = [(row["series"], row["intercept"], row["slope"]) for _, row in slopes.iterrows()]
+    tried = measured.groupby("series")["num_samples"].agg(["min", "max"])
+    lines = [
+        (row["series"], row["intercept"], row["slope"], tried.loc[row["series"]].to_numpy(float))
+        for _, row in slopes.iterrows()
+    ]
     if lines:
-        lines.append(("-1 line", max(line[1] for line in lines), -1.0))
+        everywhere = np.array([tried["min"].min(), tried["max"].max()], dtype=float)
+        lines.append(("-1 line", max(line[1] for line in lines), -1.0, everywhere))
     frames = [
         pd.DataFrame({"series": name, "num_samples": ends, "fitted": np.exp(start + slope * np.log(ends))})
-        for name, start, slope in lines
+        for name, start, slope, ends in lines
     ]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["series", "num_samples", "fitted"])
 
@@ -155,11 +171,19 @@ def _slopes_sentence(slopes: pd.DataFrame) -> str:
         return "Too few points for a slope with an interval."
     holds = int(iid["contains_expected"].sum())
     text = f"The i.i.d. slope's 95 % interval contains −1 for {holds} of {len(iid)} estimators"
+    missed = iid[~iid["contains_expected"].astype(bool)]
+    if not missed.empty:
+        text += f" (not for {listed([_estimator(row) for _, row in missed.iterrows()])})"
     sobol = slopes[(slopes["sampling"] == "sobol") & (slopes["quantity"] == "k1") & slopes["slope"].notna()]
     if not sobol.empty:
         row = sobol.iloc[0]
         text += f"; scrambled Sobol draws make the variance of k1 fall as L to the power {slope_text(row)}"
     return text + "."
+
+
+def _estimator(row: pd.Series) -> str:
+    k = row["num_importance_samples"]
+    return f"{label(row['quantity'])}{f' with K = {k:g}' if np.isfinite(k) else ''}, {slope_text(row)}"
 
 
 # --- against D ------------------------------------------------------------------------------------------------------
@@ -173,7 +197,8 @@ def against_dimension(sweep: Sweep, variance: pd.DataFrame) -> list[Block]:
         return []
     named = rows.assign(series=[label(name) for name in rows["quantity"]])
     means = geometric_means(named, "variance", [DIMENSION, "series"], unit="trial")
-    predicted = geometric_means(rows[np.isfinite(rows["predicted"])], "predicted", [DIMENSION])
+    known = rows[(rows["quantity"] == "k1") & np.isfinite(rows["predicted"])]
+    predicted = geometric_means(known, "predicted", [DIMENSION])
     names = list(dict.fromkeys(named.sort_values("quantity")["quantity"]))
     looks = figures.styles([(name,) for name in names])
     style: dict[str, figures.Style] = {
@@ -267,7 +292,7 @@ def _predicted(sweep: Sweep) -> list[Block]:
         )
 
     panel = Panel("k1_ratio", draw, "Measured over predicted variance of k1 for every trial", (4.8, 3.2))
-    caption = f"Must be 1. Bars: 99 % intervals from the draws' own errors. n = {count(len(ratios), 'trial')}."
+    caption = f"It must be 1. Bars: 99 % intervals from the draws' own errors. n = {count(len(ratios), 'trial')}."
     sentence = (
         f"{int(share['inside'])} of {int(share['n'])} trials ({share['share']:.0%}) have 1 in their 99 % interval"
         f" (95 % interval of that share: {share['low']:.0%} to {share['high']:.0%})."
@@ -275,5 +300,5 @@ def _predicted(sweep: Sweep) -> list[Block]:
     return [
         Heading("Does the closed form predict it?"),
         Figure((panel,), caption, sentence),
-        Table("k1_ratio", ratios, "Measured over predicted variance of k1.", rows=12),
+        Table("k1_ratio", ratios, "Measured over predicted variance of k1.", rows=12, folded=True),
     ]

@@ -8,15 +8,16 @@ import pandas as pd
 from analysis import figures, statistics, tables
 from analysis.document import Block, Figure, Heading, Note, Page, Panel, Table, Text, Tiles
 from analysis.headline import sizes
-from analysis.pages import search
+from analysis.pages import search, summary
 from analysis.pages.common import BOUND, RANK
 from analysis.tables import Sweep
-from analysis.wording import count, figure, interval, listed
+from analysis.wording import count, figure, interval, label, listed
 
 
 def page(sweep: Sweep) -> Page:
     """Outcomes with every reason, the best configurations, the search, the Pareto fronts, the time."""
     blocks = [
+        *summary.blocks(sweep),
         _tiles(sweep),
         *_swept(sweep),
         *_outcomes(sweep),
@@ -117,30 +118,33 @@ def _best(sweep: Sweep) -> list[Block]:
         {
             "rank": table["rank"],
             "trials": [_numbers(text, 6) for text in table["trials"]],
-            f"{BOUND} (nats) [95 %]": [
+            f"{label(BOUND)} (nats) [95 %]": [
                 interval(*row) for row in table[["mean", "low", "high"]].itertuples(index=False)
             ],
-            "replicates": table["n"],
+            "n": table["n"],
             **{name: table[name] for name in varied},
-            "measured on": ["fresh seeds" if done else "the seeds that chose it" for done in table["confirmed"]],
         }
     )
+    if table["confirmed"].any():
+        shown["measured on"] = ["fresh seeds" if done else "the seeds that chose it" for done in table["confirmed"]]
     caption = (
-        f"Ranked by mean {RANK} of the trials that chose them; the number is {BOUND} with a 95 % "
-        "t-interval over replicates, on the fresh "
-        "seeds of a confirmation where there was one. A number from the seeds that chose it is "
-        f"biased upwards. {sizes(joined)}."
+        f"Ranked by mean {label(RANK)} of the trials that chose them; the number is {label(BOUND)} with a 95 % "
+        "t-interval over n replicates, on the fresh seeds of a confirmation where there was one. A number from the "
+        f"seeds that chose it is biased upwards. {sizes(joined)}."
     )
     first = table.iloc[0]
     text = (
-        f"The configuration with the best {RANK} (trial {_numbers(first['trials'], 6)}) reaches a "
-        f"{BOUND} of {interval(first['mean'], first['low'], first['high'])} nats per image"
+        f"The configuration with the best {label(RANK)} (trial {_numbers(first['trials'], 6)}) reaches a "
+        f"{label(BOUND)} of {interval(first['mean'], first['low'], first['high'])} nats per image"
     )
     text += (
         f" over {count(int(first['n']), 'fresh seed')}."
         if first["confirmed"]
-        else " on the seeds that chose it: a confirmation would be lower."
+        else " on the seeds that chose it: expect less on fresh ones."
     )
+    close = int(((table["high"] >= first["low"]) & (table["low"] <= first["high"])).sum()) - 1
+    if close > 0:
+        text += f" The intervals of {close} of the next {len(table) - 1} overlap with it: their order is not settled."
     return [heading, Text(text), Table("best_configurations", table, caption, rows=10, shown=shown)]
 
 
@@ -180,7 +184,7 @@ def _time(sweep: Sweep) -> list[Block]:
     return [
         heading,
         Figure((panel,), f"Summed over n = {count(int(table['n'].max()), 'trial')}.", sentence),
-        Table("time", table, "Seconds by component."),
+        Table("time", table, "Seconds by component.", folded=True),
     ]
 
 

@@ -9,16 +9,20 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.document import Block, Gallery, Heading, Note, Page, Picture
+from analysis.pages import training_curves
+from analysis.pages.common import BOUND, RANK
 from analysis.tables import Sweep
-from analysis.wording import count, figure
+from analysis.wording import count, figure, label
 
 KINDS = {
-    "samples": "Samples",
-    "reconstructions": "Reconstructions beside the originals",
-    "manifold": "Manifold",
-    "traversals": "Latent traversals",
-    "training": "Training curve",
+    "samples": "z from the prior, then a draw of every pixel, from the same noise at every epoch.",
+    "reconstructions": "Reconstructions: a row of test images, below it the decoder's means at one draw of z each.",
+    "manifold": "Manifold: the decoder's means over a grid of equally probable z.",
+    "traversals": "Traversals: each row moves one latent dimension from the prior's 5th to its 95th percentile; the "
+    "rows that change most come first.",
 }
+DRAWN_ANEW = "training"
+"""The curves of a trial are a picture beside its results; here they are a figure."""
 MOST_DIMENSIONS = 8
 MOST_BYTES = 6_000_000
 """Of picture files in one page: it stays a file that can be mailed."""
@@ -27,37 +31,41 @@ MOST_BYTES = 6_000_000
 def page(sweep: Sweep) -> Page:
     """Pictures that the trials wrote to `trials/NNNN/pictures`, embedded."""
     title, lead = "Pictures", "Draws from the trained models: ancestral samples, reconstructions, and walks through z."
-    metric = next((name for name in ("test.elbo", "validation.elbo") if name in sweep.trials), None)
+    metric = next((name for name in (RANK, BOUND) if name in sweep.trials), None)  # chosen without the test split
     trials = sweep.trials[sweep.trials["status"] == "finished"]
     if metric is None or trials.empty or trials[metric].notna().sum() == 0:
         return Page("pictures", title, lead, (Note("No trial has finished, so there is nothing to draw from yet."),))
     trials = trials[trials[metric].notna()].sort_values([metric, "trial"], ascending=[False, True])
+    curves = training_curves.blocks(sweep, trials)
     drawn = trials[[bool(files(sweep.folder, int(number))) for number in trials["trial"]]]
     if drawn.empty:
-        return Page("pictures", title, lead, (Note("The trials wrote no pictures (evaluation.pictures is off)."),))
-    blocks = [*_best(sweep, drawn, metric), *_by_dimension(sweep, drawn, metric)]
+        note = Note("The trials wrote no pictures (evaluation.pictures is off).")
+        return Page("pictures", title, lead, (*curves, note))
+    blocks = [*_best(sweep, drawn, metric), *curves, *_by_dimension(sweep, drawn, metric)]
     return Page("pictures", title, lead, tuple(blocks))
 
 
 def files(folder: Path, trial: int) -> list[Path]:
     """The PNG files of a trial, samples over training in order of their epoch."""
     found = (folder / "trials" / f"{trial:04d}" / "pictures").glob("*.png")
-    return sorted((path for path in found if _size(path)), key=lambda path: (_kind_order(path), _natural(path.stem)))
+    kept = (path for path in found if _kind(path) != DRAWN_ANEW and _size(path))
+    return sorted(kept, key=lambda path: (_kind_order(path), _natural(path.stem)))
 
 
 def _best(sweep: Sweep, drawn: pd.DataFrame, metric: str) -> list[Block]:
     best = drawn.iloc[0]
     number, dimension = int(best["trial"]), int(best["model.latent_dim"])
     blocks: list[Block] = [
-        Heading(f"Trial {number}, the best by {metric}: {figure(best[metric], 5)} nats per image, D = {dimension}")
+        Heading(f"Trial {number}, the best by {label(metric)}: {figure(best[metric])} nats per image, D = {dimension}")
     ]
     pictures = files(sweep.folder, number)
-    for kind in dict.fromkeys(_kind(path) for path in pictures):
-        mine = _spread([path for path in pictures if _kind(path) == kind], most=4)
-        shown = tuple(Picture(path, _caption(path), _width(path, most=520 if len(mine) == 1 else 320)) for path in mine)
-        blocks.append(
-            Gallery(shown, f"{KINDS.get(kind, kind)} of trial {number}, replicate 0 unless it says otherwise.")
-        )
+    samples = _spread([path for path in pictures if _kind(path) == "samples"], most=4)
+    others = [path for path in pictures if _kind(path) != "samples"]
+    for mine, most, title in ((samples, 235, "Samples over training"), (others, 480, "")):
+        if mine:
+            said = " ".join(KINDS.get(kind, kind) for kind in dict.fromkeys(map(_kind, mine)))
+            shown = tuple(Picture(path, _caption(path), _width(path, most=most)) for path in mine)
+            blocks.append(Gallery(shown, f"{said} Trial {number}, its first replicate.", title))
     return blocks
 
 
@@ -86,11 +94,8 @@ def _by_dimension(sweep: Sweep, drawn: pd.DataFrame, metric: str) -> list[Block]
             )
             break
         pictures = tuple(Picture(path, _caption(path), _width(path, most=300)) for path in final.values())
-        blocks.append(
-            Gallery(
-                pictures, f"D = {dimension}: trial {number}, {metric} {figure(row[place[metric]], 5)} nats per image."
-            )
-        )
+        title = f"D = {dimension}: trial {number}, {label(metric)} {figure(row[place[metric]])} nats per image"
+        blocks.append(Gallery(pictures, "", title))
     if len(chosen) > len(rows):
         blocks.append(Note(f"{len(rows)} of {count(len(chosen), 'latent dimension')} are shown, evenly spread."))
     return blocks

@@ -15,39 +15,45 @@ TARGET = 0.1
 SHOWN = ("k1", "elbo_closed_form", "elbo_monte_carlo")
 
 
-def blocks(sweep: Sweep) -> list[Block]:
-    """Which L, images and replicates reach TARGET for the ELBO and the KL, and what that costs."""
+def blocks(sweep: Sweep, dimension: int) -> list[Block]:
+    """Which L, images and replicates reach TARGET for the ELBO and the KL, and what that costs; first at one D."""
     heading = Heading("Planner: how much is enough")
     try:
         table = planning.plan(sweep, TARGET)
     except TableError as error:
         return [heading, Note(f"No plan can be given: {error}")]
     wanted = table[(table["sampling"] == "iid") & table["quantity"].isin(SHOWN)]
-    shown = pd.DataFrame(
-        {
-            "D": wanted[DIMENSION],
-            "estimator": [label(name) for name in wanted["quantity"]],
-            "statement about": wanted["scope"],
-            "L": wanted["num_samples"],
-            "images": wanted["images"],
-            "replicates": wanted["replicates"],
-            "standard error (nats)": wanted["standard_error"],
-            "seconds": wanted["seconds"],
-            "of which training": wanted["seconds_training"],
-            "note": wanted["note"],
-        }
-    )
     text = (
         "The cheapest number of draws, images and replicates that brings a standard error of "
-        f"{TARGET:g} nats per image, from the variance "
-        "components measured above. A statement about this split takes its images as the whole; one "
-        "about new images takes them as a sample."
+        f"{TARGET:g} nats per image, from the variance components measured above. A statement about this split takes "
+        "its images as the whole; one about new images takes them as a sample, and may need more than the split holds."
     )
-    caption = (
-        "Only measured L are considered. `elbosweep plan` answers for other targets; the file holds "
-        "every estimator and scheme."
-    )
-    return [heading, Text(text), Table("plan", table, caption, rows=30, shown=shown), Text(_sentence(wanted))]
+    caption = "Only measured L are considered. `elbosweep plan` answers for other targets."
+    here = wanted[wanted[DIMENSION] == dimension]
+    split = wanted[wanted["scope"] == planning.THIS_SPLIT]
+    return [
+        heading,
+        Text(text),
+        Table("plan", table, f"At D = {dimension}. {caption}", shown=_shown(here)),
+        Table("plan_by_dimension", split, "Statements about this split, at every D.", 200, _shown(split), folded=True),
+        Text(_sentence(wanted)),
+    ]
+
+
+def _shown(rows: pd.DataFrame) -> pd.DataFrame:
+    shown = {
+        "D": rows[DIMENSION],
+        "estimator": [label(name) for name in rows["quantity"]],
+        "statement about": rows["scope"],
+        "L": rows["num_samples"],
+        "images": rows["images"],
+        "replicates": rows["replicates"],
+        "standard error (nats)": [figure(value, 2) for value in rows["standard_error"]],
+        "seconds": [figure(value, 3) for value in rows["seconds"]],
+        "of which training": [f"{value:.0%}" for value in rows["seconds_training"] / rows["seconds"]],
+    }
+    reasons = [note if not done else "" for note, done in zip(rows["note"], rows["reachable"])]
+    return pd.DataFrame(shown | ({"out of reach": reasons} if any(reasons) else {}))
 
 
 def _sentence(wanted: pd.DataFrame) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import figures
+from analysis import figures, statistics
 from analysis.document import Block, Code, Figure, Heading, Note, Page, Panel, Table
 from analysis.tables import Sweep
 from analysis.wording import count
@@ -48,10 +48,21 @@ def _calibration(sweep: Sweep) -> list[Block]:
                 axes, scored, name="name", limit=LIMIT, title="Distance from the exact value"
             ),
             "Standardised errors of every estimator where the answer is known",
-            (7.4, 0.8 + 0.27 * max(4, len(scored))),
+            (7.4, 0.8 + 0.2 * max(4, len(scored))),
         )
         blocks.append(Figure((panel,), caption, _verdict(scored)))
-    blocks.append(Table("calibration", frame.drop(columns="name"), caption))
+    shown = pd.DataFrame(
+        {
+            "estimator": frame["estimator"],
+            "quantity": frame["quantity"],
+            "value": frame["value"],
+            "exact": frame["exact"],
+            "standard error": [f"{value:.2g}" for value in frame["standard_error"]],
+            "z": [f"{value:+.2f}".replace("-", "−") for value in frame["z_score"]],
+            "draws": frame["num_draws"],
+        }
+    )
+    blocks.append(Table("calibration", frame.drop(columns="name"), caption, 200, shown, folded=True))
     return blocks
 
 
@@ -59,9 +70,11 @@ def _verdict(scored: pd.DataFrame) -> str:
     off = scored[scored["z_score"].abs() > LIMIT]
     if off.empty:
         worst = scored.iloc[int(scored["z_score"].abs().argmax())]
+        table = statistics.calibration_summary(scored, LIMIT).iloc[0]
         return (
             f"All {count(len(scored), 'estimate')} agree with their exact values within {LIMIT:g} standard errors; "
-            f"the farthest is {worst['name']} at {worst['z_score']:+.1f}."
+            f"the farthest is {worst['name']} at {worst['z_score']:+.1f}. Beyond 2 lie {table['beyond_2']:g}, where "
+            f"chance alone would put {table['expected_beyond_2']:.1f}."
         )
     names = ", ".join(f"{row['name']} ({row['z_score']:+.1f})" for _, row in off.iterrows())
     return (
@@ -73,15 +86,23 @@ def _verdict(scored: pd.DataFrame) -> str:
 def _record(sweep: Sweep) -> list[Block]:
     info = {key: value for key, value in sweep.info.items() if key != "spec"}
     rows = pd.DataFrame(_leaves(info), columns=["key", "value"])
+    shown = pd.DataFrame([(key, _short(value)) for key, value in info.items()], columns=["key", "value"])
     seeds = _seeds(sweep)
     blocks: list[Block] = [Heading("Where the numbers come from")]
-    blocks.append(Table("provenance", rows, "What the sweep wrote down about itself (sweep.json).", rows=400))
+    blocks.append(Table("provenance", rows, "What the sweep wrote down about itself (sweep.json).", 400, shown))
     if not seeds.empty:
         blocks.append(Table("seeds", seeds, "The seed of every replicate, by the trials that used it.", rows=12))
-    blocks.append(Heading("Specification"))
     spec = sweep.info.get("spec")
-    blocks.append(Code(_yaml(spec).rstrip()) if spec else Note("sweep.json holds no specification."))
+    title = "The specification, with every default filled in."
+    blocks.append(Code(_yaml(spec).rstrip(), title) if spec else Note("sweep.json holds no specification."))
     return blocks
+
+
+def _short(value: Any) -> str:
+    """One line for each entry of sweep.json: `python 3.11.7, torch 2.14.1, ...`."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {text or 'none'}" for key, text in _leaves(value))
+    return f"{value:.1f}" if isinstance(value, float) else _leaves(value)[0][1]
 
 
 def _seeds(sweep: Sweep) -> pd.DataFrame:

@@ -13,7 +13,11 @@ from analysis import figures, statistics
 from analysis.document import Block, Figure, Heading, Note, Panel, Table
 from analysis.pages.common import BOUND, RANK
 from analysis.tables import Sweep
-from analysis.wording import axis, count, figure
+from analysis.wording import axis, count, figure, label
+
+FEW_TRIALS = 30
+WORDS = {"seconds.training": "training time", "variance": "the variance of a one-draw ELBO"}
+UNITS = {"seconds.training": "seconds", "variance": "nats²"}
 
 
 def blocks(sweep: Sweep) -> list[Block]:
@@ -32,12 +36,12 @@ def _search(sweep: Sweep) -> list[Block]:
                 lambda axes: figures.search_history(
                     axes, history, y="value", best="best", title="Search history", y_label=f"{RANK} (nats per image)"
                 ),
-                f"{RANK} of every finished trial in the order of the search, with the best so far",
+                f"{label(RANK)} of every finished trial in the order of the search, with the best so far",
             )
         )
         last = history[history["is_best"]].iloc[-1]
         said.append(
-            f"the best {RANK} ({figure(last['value'], 5)} nats) came at trial {int(last['trial'])}, "
+            f"the best {label(RANK)} ({figure(last['value'], 4)} nats) is trial {int(last['trial'])}'s, "
             f"number {int(history.index[history['is_best']][-1]) + 1} of {len(history)} that finished"
         )
     importance = sweep.importance.dropna(subset=["importance"]).sort_values("importance", ascending=False)
@@ -60,7 +64,7 @@ def _search(sweep: Sweep) -> list[Block]:
         )
         said.append(
             f"the largest share of its variation, {importance.iloc[0]['importance']:.0%}, goes with "
-            f"{importance.iloc[0]['parameter']}"
+            f"{importance.iloc[0]['parameter']}{_thin(len(history))}"
         )
     if not panels:
         return [Heading("Search"), Note("Fewer than two trials have finished, so there is no search to show.")]
@@ -104,10 +108,10 @@ def _fronts(sweep: Sweep) -> list[Block]:
             )
         )
         front = marked[marked["front"]].sort_values(cost)
+        ends = [figure(front[cost].iloc[place], 3) for place in (0, -1)]
         said.append(
-            f"{count(len(front), 'trial')} of {len(marked)} {'is' if len(front) == 1 else 'are'} on the "
-            f"front against {cost} (from {figure(front[cost].iloc[0], 3)} to "
-            f"{figure(front[cost].iloc[-1], 3)})"
+            f"{count(len(front), 'trial')} of {len(marked)} {'is' if len(front) == 1 else 'are'} on the front against "
+            f"{WORDS[cost]} ({f'from {ends[0]} to {ends[1]}' if len(front) > 1 else ends[0]} {UNITS[cost]})"
         )
         written.append(front.rename(columns={cost: "cost"}).assign(against=cost).drop(columns="front"))
     if not panels:
@@ -116,13 +120,17 @@ def _fronts(sweep: Sweep) -> list[Block]:
         "Means over replicates; the front holds the trials that no other beats in both (listed "
         "below). The bound is noisy: neighbours on a front are seldom told apart."
     )
-    block = Table("pareto_front", pd.concat(written, ignore_index=True), "Trials on the fronts.", rows=24)
+    block = Table("pareto_front", pd.concat(written, ignore_index=True), "Trials on the fronts.", rows=24, folded=True)
     return [Heading("What a better bound costs"), Figure(tuple(panels), caption, _sentence(said)), block]
 
 
 def _draw_front(axes: Axes, *, frame: pd.DataFrame, cost: str, name: str) -> None:
     title = "Bound against training time" if cost == "seconds.training" else "Bound against its variance"
     figures.front(axes, frame, x=cost, y=BOUND, on_front="front", title=title, x_label=name, y_label=axis(BOUND))
+
+
+def _thin(trials: int) -> str:
+    return f" (from {trials} trials: too few to lean on)" if trials < FEW_TRIALS else ""
 
 
 def _sentence(said: list[Any]) -> str:

@@ -13,7 +13,10 @@ from analysis.document import Block, Figure, Heading, Panel, Table, Text
 from analysis.headline import DIMENSION
 from analysis.pages.common import ELBO, KL, among, named, sizes, with_configuration
 from analysis.tables import Sweep
-from analysis.wording import axis, figure, label, listed
+from analysis.wording import axis, count, figure, label, listed
+
+CARRYING = 30.0
+"""Effective draws below which a measured variance says nothing."""
 
 
 def efficiency(variance: pd.DataFrame, dimension: int) -> list[Block]:
@@ -23,7 +26,7 @@ def efficiency(variance: pd.DataFrame, dimension: int) -> list[Block]:
     table = statistics.efficiency(rows)
     panels = []
     groups: list[tuple[str, str, dict[str, tuple[str, ...]]]] = [
-        ("variance_time_iid", "Estimators, i.i.d.", {"sampling": ("iid",), "quantity": (*KL, *ELBO)}),
+        ("variance_time_iid", "Estimators, i.i.d.", {"sampling": ("iid",), "quantity": (*KL, *ELBO[1:])}),
         ("variance_time_schemes", "ELBO, Monte Carlo KL, by scheme", {"quantity": ("elbo_monte_carlo",)}),
     ]
     for name, title, wanted in groups:
@@ -47,7 +50,7 @@ def efficiency(variance: pd.DataFrame, dimension: int) -> list[Block]:
         sentence = (
             f"For the ELBO at D = {dimension}, the {label(best['quantity']).removeprefix('ELBO, ')} with "
             f"{label(best['sampling'])} draws and L = {best['num_samples']:g} gives most precision for "
-            f"its time: {best['mean']:.3g} nats² s."
+            f"its time: {figure(best['mean'], 3)} nats² s."
         )
     caption = (
         "Variance times seconds per image: what equal precision costs; lower is better. Flat lines: more draws "
@@ -74,6 +77,7 @@ def _efficiency_table(table: pd.DataFrame) -> Table:
         ordered,
         "The ten cheapest estimates of the ELBO for their precision; the file holds every estimator.",
         shown=shown,
+        folded=True,
     )
 
 
@@ -104,7 +108,7 @@ def components(sweep: Sweep, variance: pd.DataFrame, dimension: int) -> list[Blo
         return []
     parts = {
         "between_images": "between images",
-        "monte_carlo": "Monte Carlo, one draw",
+        "monte_carlo": "Monte Carlo (one draw)",
         "between_replicates": "between replicates",
     }
     wide = rows.pivot(index="quantity", columns="component", values="share").reset_index()
@@ -123,16 +127,10 @@ def components(sweep: Sweep, variance: pd.DataFrame, dimension: int) -> list[Blo
 
     panel = Panel("variance_components", draw, "Share of each variance component per estimator", (4.9, 3.4))
     caption = (
-        "One image, one draw, one replicate: which of the three a longer study should have more of. "
-        "Shares of the known components; L = 1, i.i.d."
+        "One image, one draw, one replicate: which of the three a longer study should have more of. Shares of the "
+        f"known components; L = 1, i.i.d. n = {sizes(variance[variance[DIMENSION] == dimension])}."
     )
-    means = rows.groupby("component")["share"].mean()
-    said = [
-        f"{parts[name]} {means[name]:.1%}"
-        for name in means.sort_values(ascending=False).index
-        if np.isfinite(means[name])
-    ]
-    sentence = f"Averaged over estimators at D = {dimension}, the variance is {listed(said)}."
+    sentence = f"At D = {dimension}: {'; '.join(_shares(wide, parts))}."
     return [
         Heading("Where the variance comes from"),
         Figure((panel,), caption, sentence),
@@ -142,18 +140,31 @@ def components(sweep: Sweep, variance: pd.DataFrame, dimension: int) -> list[Blo
             "Components in nats² at L = 1, i.i.d., by D and estimator.",
             rows=24,
             shown=_components_shown(table),
+            folded=True,
         ),
     ]
 
 
+def _shares(wide: pd.DataFrame, parts: dict[str, str]) -> list[str]:
+    """The two estimators that a reader asks about: where one estimate of the ELBO and of the KL gets its variance."""
+    said = []
+    for quantity in ("elbo_monte_carlo", "k1"):
+        row = wide[wide["quantity"] == quantity]
+        if not row.empty:
+            known = [(float(row[name].iloc[0]), text) for name, text in parts.items() if name in wide]
+            shares = sorted((pair for pair in known if np.isfinite(pair[0])), reverse=True)
+            said.append(f"{label(quantity)}: {listed([f'{share:.1%} {text}' for share, text in shares])}")
+    return said
+
+
 def _components_shown(table: pd.DataFrame) -> pd.DataFrame:
     rows = table[table["quantity"].isin([*KL, *ELBO])]
-    wide = rows.pivot(index=[DIMENSION, "quantity"], columns="component", values="variance").reset_index()
+    wide = rows.pivot(index=["quantity", DIMENSION], columns="component", values="variance").reset_index()
     return wide.assign(quantity=[label(name) for name in wide["quantity"]]).rename_axis(columns=None)
 
 
 def k3(variance: pd.DataFrame) -> list[Block]:
-    table = statistics.k3_divergence(variance)
+    table = statistics.k3_divergence(variance, carrying=CARRYING)
     if table.empty:
         return []
     text = (
@@ -167,23 +178,47 @@ def k3(variance: pd.DataFrame) -> list[Block]:
     worst = table.iloc[int(table["ratio"].argmax())]
     doubtful = int(table["unreliable"].sum())
     sentence = (
-        f"At D = {worst[DIMENSION]:g} the measured variance of k3 is {figure(worst['ratio'], 3)} "
-        "times that of k1, and rests on about "
-        f"{worst['carrying_draws']:.1f} of {worst['draws']:g} draws; it means nothing at {doubtful} "
-        f"of {len(table)} latent dimensions."
+        f"At D = {worst[DIMENSION]:g} the measured variance of k3 is {figure(worst['ratio'], 3)} times that of k1, and "
+        f"rests on about {worst['carrying_draws']:.0f} of {worst['draws']:g} draws; it means nothing at {doubtful} of "
+        f"{count(len(table), 'latent dimension')}."
+    )
+    caption = (
+        "Medians over replicates, L = 1, i.i.d. Second: the effective number of draws that the measured variance of k3 "
+        f"rests on; below the dotted line ({CARRYING:g}) it says nothing. "
+        f"n = {count(int(table['n'].sum()), 'replicate')}, "
+        f"{int(table['draws'].min())} draws each."
+    )
+    panels = (
+        Panel("k3_variance", partial(_draw_k3_variance, table=table), "Variance of k3 and of k1 against D"),
+        Panel("k3_carrying_draws", partial(_draw_carrying, table=table), "Draws that carry the variance of k3, by D"),
     )
     shown = table[[DIMENSION, "k1_variance", "k3_variance", "ratio", "carrying_draws", "draws", "unreliable"]]
     return [
-        Heading("Why k3 fails here"),
+        Heading("Why k3 fails here" if doubtful else "k3 beside k1"),
         Text(text),
-        Text(sentence),
-        Table(
-            "k3_divergence",
-            table,
-            (
-                "Medians over replicates, nats², L = 1, i.i.d.; carrying draws: the effective number that "
-                "the variance of k3 rests on."
-            ),
-            shown=shown,
-        ),
+        Figure(panels, caption, sentence),
+        Table("k3_divergence", table, "Variances in nats².", shown=shown, folded=True),
     ]
+
+
+def _draw_k3_variance(axes: Axes, *, table: pd.DataFrame) -> None:
+    long = table.melt([DIMENSION], ["k1_variance", "k3_variance"], var_name="quantity", value_name="variance")
+    long = long.assign(series=[label(name.removesuffix("_variance")) for name in long["quantity"]])
+    style: dict[str, figures.Style] = {
+        label(name): {"color": theme.colour(name), "marker": theme.MARKERS[place], "linestyle": "-"}
+        for place, name in enumerate(("k1", "k3"))
+    }
+    figures.lines(
+        axes, long, x=DIMENSION, y="variance", series="series", style=style, title="Variance of one draw",
+        x_label=axis(DIMENSION), y_label="variance (nats²)",
+    )  # fmt: skip
+
+
+def _draw_carrying(axes: Axes, *, table: pd.DataFrame) -> None:
+    style: dict[str, figures.Style] = {"k3": {"color": theme.colour("k3"), "marker": "s", "linestyle": "-"}}
+    figures.reference_line(axes, CARRYING, f"{CARRYING:g} draws", right=True)
+    figures.lines(
+        axes, table.assign(series="k3"), x=DIMENSION, y="carrying_draws", series="series", style=style,
+        title="What the variance of k3 rests on", x_label=axis(DIMENSION), y_label="effective draws (carrying_draws)",
+        reach=CARRYING,
+    )  # fmt: skip

@@ -1,0 +1,80 @@
+"""On page 4: how the best trial learned, and the best trial of each latent dimension."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis import figures, statistics, theme
+from analysis.document import Block, Figure, Heading, Panel
+from analysis.headline import DIMENSION
+from analysis.tables import Sweep
+from analysis.wording import count
+
+TRAIN, VALIDATION = "train.bits_per_dim", "validation.bits_per_dim"
+MOST_LINES = 6
+FIRST_SHARE, LAST_SHARE = 0.05, 0.1
+"""Of the epochs: what the axis need not show, and where a best epoch says that training was still paying."""
+
+
+def blocks(sweep: Sweep, ranked: pd.DataFrame) -> list[Block]:
+    """Bits per dimension against epoch; `ranked` are finished trials, the best first."""
+    rows = sweep.history[sweep.history["trial"].isin(ranked["trial"])]
+    if rows.empty or rows["epoch"].max() < 2 or not np.isfinite(rows[VALIDATION]).any():
+        return []
+    best = int(ranked["trial"].iloc[0])
+    panels = [_panel("training_curves", f"Trial {best}, every replicate", *_of_trial(rows[rows["trial"] == best]))]
+    each = ranked.drop_duplicates(DIMENSION).sort_values(DIMENSION)
+    if len(each) > 1:
+        kept = each.iloc[np.unique(np.linspace(0, len(each) - 1, min(MOST_LINES, len(each))).round().astype(int))]
+        panels.append(
+            _panel("training_curves_by_dimension", "Validation, the best trial of each D", *_by_d(rows, kept))
+        )
+    caption = (
+        "Lower is better; the first twentieth of the epochs may lie above the axis. First: one line per replicate. "
+        f"Second: means over replicates. n = {count(each['trial'].nunique(), 'trial')}."
+    )
+    return [Heading("Training curves"), Figure(tuple(panels), caption, _sentence(sweep, rows))]
+
+
+def _panel(name: str, title: str, lines: pd.DataFrame, style: dict[str, figures.Style]) -> Panel:
+    late = lines[lines["epoch"] >= FIRST_SHARE * lines["epoch"].max()]
+    draw = partial(_draw, lines=lines, style=style, title=title, top=float(late["value"].max()))
+    return Panel(name, draw, f"Bits per dimension against epoch. {title}", (4.5, 3.6))
+
+
+def _draw(axes: Axes, *, lines: pd.DataFrame, style: dict[str, figures.Style], title: str, top: float) -> None:
+    figures.histories(axes, lines, series="series", style=style, title=title, y_label="bits_per_dim (bits)", top=top)
+
+
+def _of_trial(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, figures.Style]]:
+    long = rows.melt(["epoch", "replicate"], [TRAIN, VALIDATION], var_name="series").dropna(subset=["value"])
+    long = long.assign(series=long["series"].str.removesuffix(".bits_per_dim"), line=long["replicate"])
+    looks: dict[str, figures.Style] = {"train": {"color": theme.COLOURS[1]}, "validation": {"color": theme.COLOURS[0]}}
+    return long, looks
+
+
+def _by_d(rows: pd.DataFrame, trials: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, figures.Style]]:
+    named = rows.merge(trials[["trial", DIMENSION]], on="trial")
+    means = statistics.summarise(named, VALIDATION, [DIMENSION, "epoch"]).dropna(subset=["mean"])
+    lines = means.assign(value=means["mean"], series=[f"D = {d:g}" for d in means[DIMENSION]], line=0)
+    looks = {
+        name: {"color": theme.COLOURS[place % len(theme.COLOURS)], "linestyle": theme.LINES[place % len(theme.LINES)]}
+        for place, name in enumerate(dict.fromkeys(lines["series"]))
+    }
+    return lines, looks
+
+
+def _sentence(sweep: Sweep, rows: pd.DataFrame) -> str:
+    """Whether training was long enough: the best epoch of each replicate, which is the one that was measured."""
+    best = sweep.replicates[sweep.replicates["trial"].isin(rows["trial"])].dropna(subset=["best_epoch", "epochs"])
+    if best.empty:
+        return "The best epochs were not recorded."
+    late = int((best["best_epoch"] >= (1.0 - LAST_SHARE) * best["epochs"]).sum())
+    text = f"{late} of {count(len(best), 'replicate')} had their best validation bound in the last tenth of training"
+    if late > len(best) / 2:
+        return f"{text}: most would have gained from more epochs."
+    return f"{text}; the median best epoch is {best['best_epoch'].median():.0f} of {best['epochs'].max():.0f}."
