@@ -264,16 +264,45 @@ def calibrate(
 
 @app.command()
 def report(
-    name: Name,
+    name: Annotated[str | None, typer.Argument(help="Name of a sweep: its folder in the runs folder.")] = None,
+    from_wandb: Annotated[
+        str | None, typer.Option(metavar="ENTITY/PROJECT/GROUP", help="Fill the tables from W&B first.")
+    ] = None,
     reports_dir: Annotated[Path, typer.Option("--reports-dir", help="Folder of all reports.")] = REPORTS,
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Write the report of a sweep, finished or not: reports/NAME/index.html."""
     from analysis.report import write
+    from pipeline.config import ConfigError
+
+    if from_wandb is not None:
+        name = _fetch(from_wandb, runs_dir, name)
+    elif name is None:
+        raise ConfigError("report: needs the name of a sweep, or --from-wandb ENTITY/PROJECT/GROUP")
+    from sweeps.from_wandb import is_copy
     from sweeps.sweep import refresh
 
-    folder, _, _ = refresh(name, runs_dir)
-    typer.echo(str(write(folder, reports_dir / name)))
+    if is_copy(runs_dir / name):
+        typer.echo(str(write(runs_dir.resolve() / name, reports_dir / name)))
+        return
+    folder, spec, _ = refresh(name, runs_dir)
+    page = write(folder, reports_dir / name)
+    typer.echo(str(page))
+    if spec.tracking.artifacts != "off":
+        from sweeps.recorder import log_report
+
+        log_report(folder, spec, page.parent, lambda line: typer.echo(line, err=True))
+
+
+def _fetch(path: str, runs_dir: Path, name: str | None) -> str:
+    from sweeps.from_wandb import fetch
+
+    fetched = fetch(path, runs_dir, name)
+    typer.echo(f"{fetched.trials} trials of {path}: {fetched.folder}", err=True)
+    if fetched.without_files:
+        numbers = ", ".join(map(str, fetched.without_files))
+        typer.echo(f"W&B holds no record of trials {numbers}: only their configuration is in the tables", err=True)
+    return fetched.folder.name
 
 
 @app.command()

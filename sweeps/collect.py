@@ -24,14 +24,20 @@ def collect(ledger: Ledger, spec: SweepSpec) -> dict[str, int]:
     rows = {"trials": write_table(ledger.folder, "trials", [_trial_row(ledger, spec, record) for record in records])}
     finished = [record.plan.number for record in records if record.status == "finished"]
     for name in LONG_TABLES:
-        rows[name] = write_table(ledger.folder, name, list(_long_rows(ledger, name, finished)))
+        rows[name] = write_table(ledger.folder, name, list(long_rows(ledger.folder, name, finished)))
     return rows
 
 
 def _trial_row(ledger: Ledger, spec: SweepSpec, record: Record) -> dict[str, Any]:
-    plan, result = record.plan, None
+    result = None
     if record.status != "running":
-        result = read_result(ledger.trial_folder(plan.number))
+        result = read_result(ledger.trial_folder(record.plan.number))
+    return trial_row(record, result, spec.flat(record.plan.overrides))
+
+
+def trial_row(record: Record, result: Mapping[str, Any] | None, config: Mapping[str, Any]) -> dict[str, Any]:
+    """One row of trials.parquet; `config` is resolved and flat."""
+    plan = record.plan
     row: dict[str, Any] = {
         "trial": plan.number,
         "phase": plan.phase,
@@ -39,7 +45,7 @@ def _trial_row(ledger: Ledger, spec: SweepSpec, record: Record) -> dict[str, Any
         "reason": record.reason,
         "suspect": json.dumps(result["suspect"]) if result and result.get("suspect") else None,
         "config_hash": plan.config_hash,
-        **{key: _cell(value) for key, value in spec.flat(plan.overrides).items()},
+        **{key: _cell(value) for key, value in config.items()},
     }
     if result is not None:
         row |= result["metrics"]
@@ -48,9 +54,10 @@ def _trial_row(ledger: Ledger, spec: SweepSpec, record: Record) -> dict[str, Any
     return row | {"started": record.started, "ended": record.ended, "device": record.device}
 
 
-def _long_rows(ledger: Ledger, name: str, numbers: list[int]) -> Iterator[dict[str, Any]]:
+def long_rows(folder: Path, name: str, numbers: list[int]) -> Iterator[dict[str, Any]]:
+    """Rows of a long table from the trial folders in `folder`."""
     for number in numbers:
-        for row in read_rows(ledger.trial_folder(number) / f"{name}.jsonl"):
+        for row in read_rows(folder / "trials" / f"{number:04d}" / f"{name}.jsonl"):
             yield {"trial": number} | {key: _cell(value) for key, value in row.items()}
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from wandb_workspaces.reports import v2 as reports
 
 CURVES = ("elbo", "reconstruction", "kl", "bits_per_dim")
-PICTURES = ("pictures/samples", "pictures/reconstructions", "pictures/manifold")
+PICTURES = ("pictures/samples_final", "pictures/reconstructions", "pictures/manifold")
 
 
 @dataclass(frozen=True)

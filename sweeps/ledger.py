@@ -23,6 +23,7 @@ from sweeps.search import Outcome, Plan
 
 SCHEMA = 1
 ERROR_FILE = "error.txt"
+Status = Literal["running", "finished", "failed", "stopped"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Record:
     """One trial in the ledger."""
 
     plan: Plan
-    status: Literal["running", "finished", "failed", "stopped"]
+    status: Status
     started: str
     ended: str | None = None
     reason: str | None = None

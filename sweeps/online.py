@@ -13,14 +13,23 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-DEFAULT_SERVER = "https://api.wandb.ai"
+OLD_SERVER = "https://api.wandb.ai"
+"""The client's default has moved; keys that it stored under the old name still count."""
 PROBE_SECONDS = 3.0
 MODES = ("offline", "online", "disabled")
 
 
 def server_url(environ: Mapping[str, str] = os.environ) -> str:
     """The server that the W&B client would talk to, unless a settings file of the client's says otherwise."""
-    return (environ.get("WANDB_BASE_URL") or DEFAULT_SERVER).rstrip("/")
+    return (environ.get("WANDB_BASE_URL") or _default_server()).rstrip("/")
+
+
+def _default_server() -> str:
+    try:
+        from wandb.sdk.lib.urls import DEFAULT_BASE_URL  # imports the client: only where no server is named
+    except ImportError:
+        return OLD_SERVER
+    return str(DEFAULT_BASE_URL)
 
 
 def find_key(environ: Mapping[str, str] = os.environ) -> str | None:
@@ -30,11 +39,12 @@ def find_key(environ: Mapping[str, str] = os.environ) -> str | None:
     """
     if key := environ.get("WANDB_API_KEY"):
         return key
-    host = urlsplit(server_url(environ)).hostname or ""
+    servers = [server_url(environ)] + ([] if environ.get("WANDB_BASE_URL") else [OLD_SERVER])
     try:
-        entry = netrc.netrc(environ.get("NETRC")).authenticators(host)
+        stored = netrc.netrc(environ.get("NETRC"))
     except (OSError, netrc.NetrcParseError):
         return None
+    entry = next((found for url in servers if (found := stored.authenticators(urlsplit(url).hostname or ""))), None)
     return entry[2] if entry else None
 
 

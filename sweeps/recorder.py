@@ -24,7 +24,7 @@ from sweeps import offline, online
 from sweeps.trial_run import Mode, TrackingSettings, Trial, TrialRun, start_run
 
 if TYPE_CHECKING:
-    from sweeps.spec import TrackingConfig
+    from sweeps.spec import SweepSpec, TrackingConfig
 
 log = logging.getLogger(__name__)
 
@@ -280,3 +280,10 @@ class TrialRuns:
 
 def _line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
+
+
+def log_report(run_folder: Path, spec: SweepSpec, folder: Path, warn: Callable[[str], None]) -> None:
+    """The written report as an artifact, in a run of job type `report` beside the trials' runs."""
+    runs = TrialRuns(run_folder, spec.name, settings_of(spec.tracking), warn)
+    runs.report(folder)
+    runs.close(END_SECONDS)

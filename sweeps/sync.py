@@ -151,7 +151,7 @@ def _attempt(file: Path, seconds: float) -> tuple[str | None, str | None]:
             to_send = _what_is_missing(file, Path(scratch))
         except (OSError, ValueError) as error:
             return _without_key(f"the server did not say what it has ({error})"), None
-        environ = {key: value for key, value in os.environ.items() if key != "WANDB_MODE"}
+        environ = {key: value for key, value in os.environ.items() if key not in ("WANDB_MODE", "WANDB_SERVICE")}
         environ |= CLIENT_RETRIES | {"WANDB_ERROR_REPORTING": "false", "WANDB_CACHE_DIR": scratch}
         environ["WANDB_DIR"] = scratch
         command = [*offline.wandb_command(), "sync", "--include-synced", str(to_send.parent)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -32,6 +33,9 @@ SUMMARIES = {
 }
 """Metrics of which W&B's summary keeps the best epoch while the trial runs."""
 BY_EPOCH = ("train.*", "validation.*", "training.*", "seconds*")
+FILES = ("trial.json", "result.json", *(f"{name}.jsonl" for name in
+         ("history", "replicates", "variance", "gradients", "evidence")))  # fmt: skip
+"""What the tables are collected from travels with a run as files: `sweeps.from_wandb` gets the same tables back."""
 INIT_SECONDS, FINISH_SECONDS = 15.0, 10.0
 
 
@@ -192,6 +196,9 @@ class TrialRun:
         if media := self._media(folder):
             self._run.log(media, step=self.last_step + 1, commit=True)
         self._add_artifacts(folder)
+        for path in (folder / name for name in FILES):
+            if path.is_file():
+                self._run.save(_beside(path, Path(self._run.dir)), base_path=self._run.dir, policy="end", glob=False)
         self._run.summary.update({"status": status, **_summary(folder / "result.json")})
         self.end(status)
 
@@ -223,6 +230,17 @@ class TrialRun:
         run, self._run = self._run, None
         if run is not None:
             run.finish(exit_code=EXIT_CODES[status])
+
+
+def _beside(path: Path, folder: Path) -> Path:
+    """The file in the run's folder too: a hard link, which costs no space and outlives a move of the run folder."""
+    target = folder / path.name
+    target.unlink(missing_ok=True)
+    try:
+        os.link(path, target)
+    except OSError:
+        shutil.copyfile(path, target)
+    return target
 
 
 def start_run(run_folder: Path, settings: TrackingSettings, mode: Mode, **identity: Any) -> wandb.Run:

@@ -93,8 +93,8 @@ def test_workspace_and_report_are_saved_online(tmp_path: Path) -> None:
         "from sweeps.dashboard import publish; from tests.test_dashboard import VIEW; print(*publish(VIEW), sep='\\n')"
     )
     with serving() as server:
-        environ = {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, "WANDB_DIR": str(tmp_path)}
-        environ.pop("WANDB_MODE", None)
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+        environ |= {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, "WANDB_DIR": str(tmp_path)}
         root = Path(__file__).parent.parent
         done = subprocess.run([sys.executable, "-c", script], cwd=root, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]

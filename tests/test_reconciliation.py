@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -17,7 +18,7 @@ import pytest
 import yaml
 from fake_trial import run_trial
 
-from sweeps import offline, status
+from sweeps import cli, offline, status
 from sweeps.collect import collect
 from sweeps.ledger import Ledger
 from sweeps.reconciliation import Reconciliation, make_whole, reconcile
@@ -252,3 +253,45 @@ def test_killed_anywhere(tmp_path: Path, after: int) -> None:
     process.communicate()
     assert "running" in {seen.state for seen in offline.count(tmp_path / "slow").values()}
     assert_whole(tmp_path, finish(tmp_path))
+
+
+# --- modes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flag", "environment", "mode"),
+    [(None, None, "online"), (None, "disabled", "disabled"), ("offline", "disabled", "offline")],
+)
+def test_the_mode_comes_from_the_flag_then_the_environment_then_the_specification(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flag: str | None, environment: str | None, mode: str
+) -> None:
+    seen: list[str] = []
+
+    def start(spec: SweepSpec, setting: object, *, force: bool) -> int:
+        seen.append(spec.tracking.wandb)
+        return 130
+
+    monkeypatch.setattr("sweeps.sweep.start", start)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    if environment:
+        monkeypatch.setenv("WANDB_MODE", environment)
+    (tmp_path / "a.yaml").write_text("{name: a, factors: {seed: [1]}, tracking: {wandb: online}}")
+    options = ["--wandb", flag] if flag else []
+    monkeypatch.setattr(sys, "argv", ["elbosweep", "run", str(tmp_path / "a.yaml"), *options])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert seen == [mode]
+
+
+def test_runs_that_could_not_be_written_are_named_in_one_line(folder: Path) -> None:
+    from sweeps.launch import Tracker, _close
+
+    (folder / "broken").mkdir()
+    (folder / "broken" / "wandb").write_text("in the way")
+    said: list[str] = []
+    tracker = Tracker(folder / "broken", "demo", TrackingSettings(), lambda n: {}, lambda n: "search", said.append)
+    assert tracker.runs is not None
+    for number in (0, 2):
+        tracker.runs.start(number, {}, "search")
+    _close(tracker, Ledger(folder, "validation.elbo"), SimpleNamespace(warn=said.append), 10)  # type: ignore[arg-type]
+    assert said[1:] == ["W&B: incomplete runs of trials 0, 2; the tables are the record"]

@@ -77,11 +77,11 @@ def test_everything_arrives_once_and_a_second_sync_sends_nothing(tmp_path: Path,
 @pytest.mark.parametrize(
     ("part", "fault"),
     [
-        ("files", "cut"),
+        ("everything", "500"),
         pytest.param("rows", "500", marks=pytest.mark.slow),
         pytest.param("rows", "cut", marks=pytest.mark.slow),
         pytest.param("files", "500", marks=pytest.mark.slow),
-        pytest.param("everything", "500", marks=pytest.mark.slow),
+        pytest.param("files", "cut", marks=pytest.mark.slow),
     ],
 )
 def test_a_bad_run_is_named_and_does_not_stop_the_rest(
@@ -130,6 +130,7 @@ def test_a_run_that_fails_half_way_is_tried_again_without_repeating_rows(tmp_pat
     assert sum(name.startswith("media/images/pictures/") for name in server.runs[run_id].files) == 2
 
 
+@pytest.mark.slow
 def test_a_run_uploaded_while_its_trial_was_interrupted_goes_on_where_it_was(
     tmp_path: Path, server: WandbServer
 ) -> None:
@@ -157,6 +158,7 @@ def test_a_slow_server_is_given_up_and_the_run_stays_missing(tmp_path: Path, ser
     assert [upload.error for upload in receipt.failed] == ["no answer within 3 s"]
 
 
+@pytest.mark.slow
 def test_what_is_up_on_one_server_is_not_up_on_another(
     tmp_path: Path, server: WandbServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

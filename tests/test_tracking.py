@@ -137,6 +137,8 @@ def test_summary_pictures_and_variance_table(tmp_path: Path, make_runs: Callable
     for name in ("samples", "reconstructions"):
         logged = file.parent / "files" / media[f"pictures/{name}.path"]
         assert logged.read_bytes() == (tmp_path / f"trials/0000/pictures/{name}.png").read_bytes()
+    for name in ("result.json", "history.jsonl", "variance.jsonl"):
+        assert (file.parent / "files" / name).read_bytes() == (tmp_path / "trials" / "0000" / name).read_bytes()
     table = json.loads((file.parent / "files" / media["variance.path"]).read_text())
     assert [dict(zip(table["columns"], row)) for row in table["data"]] == variance_rows()
 
@@ -172,6 +174,39 @@ def test_checkpoints_travel_as_artifact(
     assert checkpoints == ([] if files is None else [files])
 
 
+def test_the_report_is_an_artifact_of_a_run_of_its_own_and_replaces_the_one_before(
+    tmp_path: Path, make_runs: Callable[..., TrialRuns], warnings_shown: list[str]
+) -> None:
+    report = tmp_path / "reports" / "demo"
+    (report / "figures").mkdir(parents=True)
+    (report / "index.html").write_text("<html>")
+    (report / "figures" / "bound.svg").write_text("<svg/>")
+    for _ in range(2):
+        runs = make_runs()
+        runs.report(report)
+        runs.close()
+    assert run_record(tmp_path)["job_type"] == "report"
+    (file,) = offline.record_files(tmp_path)
+    (artifact,) = [record["artifact"] for record in offline.read(file) if record["type"] == "artifact"]
+    assert artifact["type"] == "report"
+    assert sorted(entry["path"] for entry in artifact["manifest"]["contents"]) == ["figures/bound.svg", "index.html"]
+    assert offline.count(tmp_path) == {}, "it is no trial"
+    assert warnings_shown == []
+
+
+def test_an_interrupt_ends_the_runs_and_leaves_later_epochs_to_a_resume(
+    tmp_path: Path, make_runs: Callable[..., TrialRuns]
+) -> None:
+    runs = make_runs()
+    runs.start(0, CONFIG, "search")
+    log_epochs(runs, 0, range(3))
+    runs.interrupt()
+    log_epochs(runs, 0, range(3, 5))
+    assert wait_for(lambda: offline.count(tmp_path).get(0) == offline.Logged(3, 3, 2, "interrupted"), 10)
+    runs.close()
+    assert offline.count(tmp_path)[0].rows == 3
+
+
 @pytest.mark.parametrize("status", ["finished", "stopped", "failed"])
 def test_end_of_a_trial_is_the_state_of_its_run(
     tmp_path: Path, make_runs: Callable[..., TrialRuns], status: str
@@ -182,6 +217,9 @@ def test_end_of_a_trial_is_the_state_of_its_run(
     runs.finish(0, write_trial(tmp_path, 0, 1, finished=False), status)
     runs.close()
     assert offline.count(tmp_path)[0].state == ("failed" if status == "failed" else "finished")
+    (file,) = offline.record_files(tmp_path)
+    updates = [record["summary"]["update"] for record in offline.read(file) if record["type"] == "summary"]
+    assert [update["status"] for update in updates if "status" in update][-1] == status
 
 
 def test_closing_ends_open_runs_as_interrupted_at_once(tmp_path: Path, make_runs: Callable[..., TrialRuns]) -> None:
@@ -338,6 +376,7 @@ def wandb_services() -> list[int]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="a limit on file sizes stands for the full disk")
 def test_full_disk_costs_one_warning(tmp_path: Path) -> None:
     write_trial(tmp_path, 0, 200)
@@ -396,6 +435,15 @@ def test_probe_names_what_is_wrong(fault: Any, message: str) -> None:
         reason = online.problem({"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY}, timeout=0.5)
     assert reason is not None
     assert message in reason
+
+
+@pytest.mark.parametrize("machine", ["api.wandb.ai", "api.forge.coreweave.com"])
+def test_keys_for_the_public_server_are_found_under_its_old_and_its_new_name(tmp_path: Path, machine: str) -> None:
+    from wandb.sdk.lib import urls
+
+    (tmp_path / "netrc").write_text(f"machine {machine} login user password {KEY}\n")
+    assert online.server_url({}) == urls.DEFAULT_BASE_URL
+    assert online.find_key({"NETRC": str(tmp_path / "netrc")}) == KEY
 
 
 def test_key_is_found_in_the_netrc_file(tmp_path: Path) -> None:
@@ -480,6 +528,7 @@ OFFLINE_SWEEP = """
 """
 
 
+@pytest.mark.slow
 def test_offline_asks_no_server_even_with_a_key_at_hand(tmp_path: Path) -> None:
     write_trial(tmp_path, 0, 2)
     with serving() as server:

@@ -34,8 +34,10 @@ def history_rows(epochs: int, replicates: int = 2) -> list[dict[str, Any]]:
 
 
 def variance_rows() -> list[dict[str, Any]]:
+    numbers = ("standard_error", "low", "high", "excess_kurtosis", "between_images", "predicted", "seconds")
+    common = {"replicate": 0, "quantity": "k1", "sampling": "iid", "num_importance_samples": None}
     return [
-        {"replicate": 0, "quantity": "k1", "num_samples": count, "variance": 2.5 / count, "predicted": None}
+        {**common, "num_samples": count, "variance": 2.5 / count, "images": 8, "draws": 64, **dict.fromkeys(numbers)}
         for count in (1, 2, 4)
     ]
 

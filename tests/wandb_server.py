@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
 KEY = "local-" + "k3y" * 13 + "x"
 """A key of the right form that no server gave out."""
@@ -111,6 +112,57 @@ class WandbServer:
             }
         }
 
+    def _Runs(self, variables: dict[str, Any]) -> dict[str, Any]:
+        """A page of a project's runs, of one group where that is asked for."""
+        group = json.loads(variables["filters"]).get("group")
+        project_runs = [run for run in self.runs.values() if run.project == variables["project"]]
+        found = [run for run in project_runs if group in (None, run.fields.get("groupName"))]
+        start, size = int(variables.get("cursor") or 0), variables["perPage"]
+        edges = [
+            {"node": self._public(run), "cursor": str(start + index + 1)}
+            for index, run in enumerate(found[start : start + size])
+        ]
+        page = {"endCursor": None, "hasNextPage": start + size < len(found)}
+        project = {
+            "internalId": "1",
+            "runCount": len(found),
+            "readOnly": False,
+            "runs": {"edges": edges, "pageInfo": page},
+        }
+        return {"project": project if project_runs else None}
+
+    def _public(self, run: RunRecord) -> dict[str, Any]:
+        ended = run.exit_codes[-1] if run.exit_codes else None
+        state = "running" if not run.exit_codes else "finished" if ended == 0 else "failed"
+        empty = dict.fromkeys(("sweepName", "commit", "description", "notes"))
+        return {
+            **self._bucket(run),
+            **empty,
+            "projectId": "1",
+            "tags": run.fields.get("tags") or [],
+            "state": state,
+            "group": run.fields.get("groupName"),
+            "jobType": run.fields.get("jobType"),
+            "readOnly": False,
+            "createdAt": "2026-01-01T00:00:00Z",
+            "heartbeatAt": "2026-01-01T00:00:00Z",
+            "summaryMetrics": json.dumps(run.summary),
+            "systemMetrics": "{}",
+            "historyKeys": None,
+        }
+
+    def _RunFiles(self, variables: dict[str, Any]) -> dict[str, Any]:
+        run = self.runs[variables["name"]]
+        start, size = int(variables.get("fileCursor") or 0), variables["fileLimit"]
+        names = sorted(run.files)
+        edges = []
+        for index, name in enumerate(names[start : start + size], start=start + 1):
+            url = f"{self.url}/put/{run.name}/{name}"
+            node = {"id": name, "name": name, "url": url, "directUrl": url, "sizeBytes": str(len(run.files[name]))}
+            edges.append({"node": {**node, "mimetype": "", "updatedAt": "", "md5": ""}, "cursor": str(index)})
+        files = {"edges": edges, "pageInfo": {"endCursor": None, "hasNextPage": start + size < len(names)}}
+        return {"project": {"internalId": "1", "run": {"fileCount": len(names), "files": files}}}
+
     def _CreateRunFiles(self, variables: dict[str, Any]) -> dict[str, Any]:
         name = variables.get("run") or variables.get("name")
         files = [{"name": file, "uploadUrl": f"{self.url}/put/{name}/{file}"} for file in variables["files"]]
@@ -170,6 +222,8 @@ class WandbServer:
 
     def _Viewer(self, variables: dict[str, Any]) -> dict[str, Any]:
         return {"viewer": {"id": "user", "entity": "entity", "username": "user", "flags": "{}", "teams": {"edges": []}}}
+
+    _GetDefaultEntity = _Viewer
 
     def _bucket(self, run: RunRecord) -> dict[str, Any]:
         return {
@@ -234,8 +288,10 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer({})
 
     def do_GET(self) -> None:
-        if not self._faulty(Request("GET", self.path, "", "", b"")):
-            self._answer({})
+        if self._faulty(Request("GET", self.path, "", "", b"")):
+            return
+        content = self.server_state.uploads.get(unquote(self.path.removeprefix("/put/")))
+        self._answer({} if content is None else content)
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") == "chunked":
@@ -264,8 +320,8 @@ class _Handler(BaseHTTPRequestHandler):
             return True
         return False
 
-    def _answer(self, content: dict[str, Any], status: int = 200) -> None:
-        payload = json.dumps(content).encode()
+    def _answer(self, content: dict[str, Any] | bytes, status: int = 200) -> None:
+        payload = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(payload)))
@@ -288,7 +344,7 @@ def _some(mapping: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def _operation(query: str) -> str:
     """`mutation UpsertBucket (...` -> `UpsertBucket`."""
-    words = query.replace("(", " ").replace("{", " ").split()
+    words = query.removeprefix("#graphql").replace("(", " ").replace("{", " ").split()
     return words[1] if len(words) > 1 and words[0] in ("query", "mutation") else ""
 
 
