@@ -42,7 +42,7 @@ FIXED_COLOURS = {
     "search": COLOURS[0], "factorial": COLOURS[2], "refine": COLOURS[4], "confirm": COLOURS[3],
 }  # fmt: skip
 
-SMALL, WIDE = (4.5, 3.3), (7.4, 4.3)
+SMALL, ALONE = (4.5, 3.3), (4.95, 3.6)
 """Inches: a panel of small multiples (readable at phone width), and a figure that stands alone."""
 RASTER_FROM = 2000
 """Points from which a scatter is drawn as pixels inside the vector files: 3,000 vector points weigh a megabyte."""

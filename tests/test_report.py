@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from synthetic import write
 from synthetic_tables import FLOOR, HOSTILE, MONTE_CARLO_COST, true_bound
 
 from analysis import report, tables, theme
-from analysis.document import Figure, Gallery, Note, Page, Table
+from analysis.document import Figure, Findings, Gallery, Note, Page, Table
 from analysis.headline import headline
-from analysis.pages import elbo_vs_dimension, mc_variance, overview, pictures, provenance
+from analysis.pages import elbo_vs_dimension, mc_variance, overview, pictures, provenance, summary, training_curves
+from analysis.pages.common import studied_dimension, with_configuration
 
 SMALL: dict[str, Any] = {"dims": (2, 8), "num_samples": (1,), "search_trials": 2, "confirm_trials": 1, "epochs": 3}
 VOID = {"meta", "img", "br", "wbr", "use", "path", "rect", "circle", "image", "stop"}
@@ -76,8 +78,9 @@ def pages(run: Path) -> list[Page]:
 
 
 @pytest.fixture(scope="module")
-def written(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report.write(run, tmp_path_factory.mktemp("reports") / "hostile").parent
+def written(run: Path, pages: list[Page], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `report.write` writes, from pages that the other tests share."""
+    return report.write_pages(tables.load(run), pages, tmp_path_factory.mktemp("reports") / "hostile").parent
 
 
 @pytest.fixture(scope="module")
@@ -285,6 +288,64 @@ def test_paired_verdict_finds_a_difference_that_is_there(tmp_path: Path) -> None
     )
 
 
+def test_the_report_opens_with_its_answers(pages: list[Page], run: Path) -> None:
+    found = pages[0].blocks[0]
+    assert isinstance(found, Findings)
+    text = " ".join(found.sentences)
+    data = tables.load(run)
+    top = headline(data).means("test.elbo").sort_values("mean").iloc[-1]
+    assert f"at D = {top['model.latent_dim']:g} ({top['series']}, n = {top['n']:g})" in text
+    assert "closed form and Monte Carlo (k1) apart" in text
+    assert re.search(r"falls as L to the power −(1\.0|0\.9)", text)
+    assert "2 trials are suspect" in text
+    assert all(sentence.endswith(".") for sentence in found.sentences)
+
+
+def test_enough_draws_leave_a_tenth_of_the_variance_between_seeds(tmp_path: Path) -> None:
+    """Var = 4.35 / L nats^2 at D = 8, averaged over the images, beside about 0.4 nats^2 between seeds."""
+    data = sweep(tmp_path, replicates=20, gradients=False, evidence=False)
+    variance = with_configuration(data, "variance")
+    assert studied_dimension(data, variance) == 8  # the knee
+    assert "L = 1 is enough at D = 8" in summary.draws(data, variance)
+    noisy = tables.Sweep(**{**vars(data), "info": {**data.info, "data": {"test": 40}}})  # 0.109 / L <= 0.04
+    assert "L = 4 is enough at D = 8" in summary.draws(noisy, variance)
+
+
+def test_estimators_that_differ_in_more_than_the_estimator_are_not_compared(tmp_path: Path) -> None:
+    data = sweep(tmp_path, variance_study=False)
+    rate = np.where(data.trials["kl.estimator"] == "closed_form", 1e-3, 2e-3)
+    apart = tables.Sweep(**{**vars(data), "trials": data.trials.assign(**{"training.learning_rate": rate})})
+    assert "no two trials differ in the estimator alone" in summary.estimators(headline(apart))
+    assert "apart in test ELBO" in summary.estimators(headline(data))
+
+
+def test_the_prediction_beside_k1_is_of_k1(tmp_path: Path) -> None:
+    """The table also predicts the cross-entropy's variance, which must not leak into the line."""
+    data = sweep(tmp_path, gradients=False, evidence=False)
+    variance = with_configuration(data, "variance")
+    variance.loc[variance["quantity"] == "cross_entropy", "predicted"] = 1e6
+    canvas = Canvas()
+    axes = canvas.add_subplot()
+    block = mc_variance.against_dimension(data, variance)[1]
+    assert isinstance(block, Figure)
+    block.panels[0].draw(axes)
+    line = next(line for line in axes.lines if line.get_label() == "k1, predicted from (loc, scale)")
+    assert np.max(np.asarray(line.get_ydata(), dtype=float)) < 100
+
+
+def test_training_curves_are_of_the_best_trial_and_of_each_dimension(tmp_path: Path) -> None:
+    data = sweep(tmp_path, variance_study=False)
+    ranked = data.trials.sort_values("validation.elbo", ascending=False)
+    block = training_curves.blocks(data, ranked)[1]
+    assert isinstance(block, Figure)
+    canvases = draw(Page("p", "t", "", (block,)))
+    best = int(ranked["trial"].iloc[0])
+    assert canvases[0].axes[0].get_title(loc="left") == f"Trial {best}, every replicate"
+    assert len(canvases[0].axes[0].lines) == 2 * 3  # train and validation of three replicates
+    assert canvases[1].axes[0].get_legend_handles_labels()[1] == ["D = 2", "D = 8"]
+    assert re.match(r"\d+ of \d+ replicates had their best", block.sentence)
+
+
 def test_the_exact_curve_is_shown_beside_linear_models_only(tmp_path: Path) -> None:
     data = sweep(tmp_path)
     linear = data.trials.assign(**{"model.network.name": "linear"})
@@ -306,8 +367,9 @@ def test_calibration_that_fails_is_named(tmp_path: Path) -> None:
 
 
 def test_slopes_are_in_the_legend(tmp_path: Path) -> None:
-    page = mc_variance.page(sweep(tmp_path))
-    canvases = draw(page)
+    page = mc_variance.page(sweep(tmp_path, gradients=False, evidence=False))
+    slopes = next(block for block in page.blocks if isinstance(block, Figure))
+    canvases = draw(replace(page, blocks=(slopes,)))
     texts = [text.get_text() for canvas in canvases for legend in canvas.legends for text in legend.get_texts()]
     assert any(re.match(r"i\.i\.d\.: slope −(1\.0|0\.99)", text) for text in texts)
     assert any(re.match(r"scrambled Sobol: slope −(2\.0|1\.99)", text) for text in texts)

@@ -350,6 +350,18 @@ def test_several_pairs_of_a_seed_count_once(replicates: pd.DataFrame) -> None:
     assert looser["n"].item() > 5
 
 
+def test_prior_monte_carlo_collapses_on_draws_over_exp_kl() -> None:
+    """Bias -KL + log(draws) below exp(KL) draws, none above: one curve for every KL."""
+    kl, num_draws = np.meshgrid(np.linspace(3.0, 12.0, 40), [1.0, 10.0, 100.0, 1e4])
+    bias = np.minimum(np.log(num_draws) - kl, 0.0)
+    frame = pd.DataFrame({"kl": kl.ravel(), "num_draws": num_draws.ravel(), "bias": bias.ravel()})
+    table = statistics.prior_monte_carlo_collapse(frame.assign(estimator="prior_monte_carlo"), per_decade=2)
+    assert table["n"].sum() == len(frame)
+    expected = np.minimum(np.log(table["share"]), 0.0)
+    assert np.abs(table["median"] - expected).max() <= np.log(10.0) / 4 + 1e-9  # half the width of a bin
+    assert ((table["low"] <= table["median"]) & (table["median"] <= table["high"])).all()
+
+
 @pytest.mark.parametrize(
     ("first", "second", "words"),
     [

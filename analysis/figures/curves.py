@@ -145,7 +145,7 @@ def reference_curve(axes: Axes, frame: pd.DataFrame, *, x: str, y: str, text: st
     axes.plot(frame[x], frame[y], color=INK, linewidth=1, linestyle=(0, (2, 2)), zorder=1, label=text)
 
 
-def second_axis(axes: Axes, nats_per_bit: float, label: str = "bits per dimension (test.bits_per_dim)") -> None:
+def second_axis(axes: Axes, nats_per_bit: float, label: str = "test.bits_per_dim (bits)") -> None:
     """The same heights in bits per dimension: `-nats / (pixels ln 2)`, with `nats_per_bit = pixels ln 2`."""
 
     def scaled(by: float) -> Callable[[Any], Any]:

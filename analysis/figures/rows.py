@@ -78,7 +78,7 @@ def forest(axes: Axes, frame: pd.DataFrame, *, name: str, title: str, x_label: s
     axes.set(title=title, xlabel=x_label)
 
 
-def z_scores(axes: Axes, frame: pd.DataFrame, *, name: str, limit: float, title: str) -> None:
+def z_scores(axes: Axes, frame: pd.DataFrame, *, name: str, limit: float, reach: float, title: str) -> None:
     """Standardised errors of the estimators, with the band that all of them should fall into."""
     place = np.arange(len(frame))[::-1]
     inside = frame["z_score"].abs() <= limit
@@ -93,12 +93,12 @@ def z_scores(axes: Axes, frame: pd.DataFrame, *, name: str, limit: float, title:
             color=colour,
             markeredgecolor=PAPER,
         )
-    axes.set_yticks(place, [_short(text, 60) for text in frame[name]], fontsize=7.5)
+    axes.set_yticks(place, [_short(text, 56) for text in frame[name]], fontsize=7)
     axes.set_ylim(-0.7, len(frame) - 0.3)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False)
-    axes.margins(x=0.12)
-    axes.set(title=title, xlabel="z score: (value − exact) / standard error")
+    axes.set_xlim(-reach, reach)
+    axes.set(title=title, xlabel="z score (standard errors)")
 
 
 def _short(text: object, most: int = 30) -> str:

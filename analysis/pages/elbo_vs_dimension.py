@@ -74,12 +74,13 @@ def bound(sweep: Sweep, chosen: Headline) -> Figure:
             figures.second_axis(axes, nats_per_bit)
 
     panel = Panel(
-        "elbo_vs_dimension", draw, "Test ELBO against the latent dimension, per KL estimator and L", theme.WIDE
+        "elbo_vs_dimension", draw, "Test ELBO against the latent dimension, per KL estimator and L", theme.ALONE
     )
     caption = (
         "Higher is better. Small marks are replicates, large marks their mean with a 95 % "
         "t-interval; series are set side by side "
-        f"at each D. {chosen.basis} {sizes(chosen.replicates)}."
+        f"at each D. {'No z: a histogram of each pixel. ' if np.isfinite(floor) else ''}"
+        f"{chosen.basis} {sizes(chosen.replicates)}."
     )
     return Figure((panel,), caption, _bound_sentence(means, best, floor, found))
 
@@ -139,7 +140,7 @@ def _draw_floor(axes: Axes, floor: float, values: pd.Series, *, right: bool) -> 
     if values.min() - floor <= values.max() - values.min():
         figures.reference_line(axes, floor, "histogram without z", right=right)
     else:
-        figures.reference_note(axes, f"↓ histogram without z: {figure(floor)} nats", right=right)
+        figures.reference_note(axes, f"↓ no z: {figure(floor)} nats", right=right)
 
 
 def _right_is_free(means: pd.DataFrame, floor: float) -> bool:

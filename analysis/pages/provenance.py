@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -13,6 +14,8 @@ from analysis.document import Block, Code, Figure, Heading, Note, Page, Panel, T
 from analysis.tables import Sweep
 from analysis.wording import count
 
+TITLES = ("Distance from the exact value", "continued")
+MOST_ROWS = 30
 LIMIT = 4.0
 """Standard errors that an estimator may be off: exceeded by chance once in 16,000, so seldom in a table of dozens."""
 
@@ -42,15 +45,7 @@ def _calibration(sweep: Sweep) -> list[Block]:
     )
     blocks: list[Block] = [heading]
     if not scored.empty:
-        panel = Panel(
-            "calibration",
-            lambda axes: figures.z_scores(
-                axes, scored, name="name", limit=LIMIT, title="Distance from the exact value"
-            ),
-            "Standardised errors of every estimator where the answer is known",
-            (7.4, 0.8 + 0.2 * max(4, len(scored))),
-        )
-        blocks.append(Figure((panel,), caption, _verdict(scored)))
+        blocks.append(Figure(_panels(scored), caption, _verdict(scored)))
     shown = pd.DataFrame(
         {
             "estimator": frame["estimator"],
@@ -62,8 +57,26 @@ def _calibration(sweep: Sweep) -> list[Block]:
             "draws": frame["num_draws"],
         }
     )
-    blocks.append(Table("calibration", frame.drop(columns="name"), caption, 200, shown, folded=True))
+    blocks.append(
+        Table("calibration", frame.drop(columns="name"), "Every estimate and its exact value.", 200, shown, folded=True)
+    )
     return blocks
+
+
+def _panels(scored: pd.DataFrame) -> tuple[Panel, ...]:
+    """Two columns of rows where one would be taller than a page."""
+    reach = 1.1 * max(LIMIT, float(scored["z_score"].abs().max()))
+    half = -(-len(scored) // 2) if len(scored) > MOST_ROWS else len(scored)
+    parts = [scored.iloc[start : start + half] for start in range(0, len(scored), half)]
+    return tuple(
+        Panel(
+            "calibration" if place == 0 else f"calibration_{place + 1}",
+            partial(figures.z_scores, frame=part, name="name", limit=LIMIT, reach=reach, title=TITLES[place]),
+            "Standardised errors of every estimator where the answer is known",
+            (4.9, 0.8 + 0.175 * max(8, half)),
+        )
+        for place, part in enumerate(parts)
+    )
 
 
 def _verdict(scored: pd.DataFrame) -> str:
