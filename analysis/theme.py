@@ -157,7 +157,8 @@ def inline(svg: str) -> str:
     svg = re.sub(
         r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1), count=1
     )
-    for fixed, variable in ((INK, "--ink"), (MUTED, "--muted"), (GRID, "--grid"), (PAPER, "--panel")):
+    themed = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--panel", COLOURS[0]: "--blue"}
+    for fixed, variable in themed.items():
         svg = svg.replace(fixed, f"var({variable})")
     svg = re.sub(r"'DejaVu Sans'[^;\"]*sans-serif|'DejaVu Sans'", "var(--sans)", svg)
     used = set(re.findall(r"#([\w.-]+)", svg))
