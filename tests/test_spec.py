@@ -161,7 +161,7 @@ def test_bad_input_is_one_line_with_file_key_rule_and_value(bad: dict[str, Any],
 
 def test_a_sampler_whose_package_is_missing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match="search.sampler: needs the package cmaes"):
+    with pytest.raises(ConfigError, match=r"search\.sampler: needs the package cmaes"):
         parse(tree(space=SPACE, search={"trials": 3, "sampler": "cmaes"}))
 
 
