@@ -199,7 +199,7 @@ class EvaluationConfig(Frozen):
 
     num_samples: int = Field(16, ge=1)
     """Draws per image for the reconstruction and the ELBO."""
-    num_importance_samples: tuple[Annotated[int, Field(ge=1)], ...] = (1, 8, 64, 512)
+    num_importance_samples: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 8, 64, 512), min_length=1)
     """The K of the bound ladder."""
     max_images: int | None = Field(None, ge=2)
     """Images of the held-out split in the ladder (None: all)."""
@@ -218,7 +218,7 @@ class VarianceConfig(Frozen):
 
     images: int = Field(128, ge=0)
     draws: int = Field(1024, ge=8)
-    num_samples: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4, 8, 16, 32, 64, 128)
+    num_samples: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 2, 4, 8, 16, 32, 64, 128), min_length=1)
     sampling: tuple[Literal["iid", "antithetic", "sobol"], ...] = ("iid", "antithetic", "sobol")
     num_importance_samples: tuple[Annotated[int, Field(ge=1)], ...] = (1, 8, 64)
     gradient_repeats: int = Field(64, ge=0)

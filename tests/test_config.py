@@ -44,6 +44,8 @@ IWAE = {"name": "iwae", "num_importance_samples": 4}
         ({"gradient": {"estimator": "score_function"}}, "'score_function' needs at least 2 draws"),
         ({"model": {"likelihood": "bernoulli"}}, "'bernoulli' and data.binarization 'static' or 'dynamic' go together"),
         ({"training": {"learning_rate": float("nan")}}, "training.learning_rate: must be"),
+        ({"variance": {"num_samples": []}}, "variance.num_samples: "),
+        ({"evaluation": {"num_importance_samples": []}}, "evaluation.num_importance_samples: "),
         ({"variance": {"draws": 64}}, "draws must be at least 4 times the largest of num_samples (128), got 64"),
         ({"variance": {"num_samples": [1, 6]}}, "num_samples must be powers of two with sampling 'sobol', got 6"),
         ({"variance": {"num_samples": [5], "sampling": ["antithetic"]}}, "1 or even with sampling 'antithetic', got 5"),
