@@ -1,0 +1,17 @@
+"""Many trials: orchestration and tracking."""
+
+import os
+
+# Read when Ray is imported, so they are set before any module here can import it: one line of output per trial, csv
+# and json copies, snapshots of a state that we never restore, and a probe for a token are all off.
+for _name, _value in {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+}.items():
+    os.environ.setdefault(_name, _value)

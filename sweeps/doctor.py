@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from sweeps.cores import available_cores
+from sweeps.resources import available_cores
 
 OLDEST_PYTHON = (3, 11)
 PAIRS = {(2, minor): (0, minor + 15) for minor in range(40)}

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from pipeline.data import ImageData
-from sweeps.cores import available_cores
+from sweeps.resources import available_cores
 from sweeps.spec import SweepSpec
 
 PACKAGES = (

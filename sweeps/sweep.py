@@ -31,6 +31,7 @@ from sweeps.collect import collect
 from sweeps.ledger import Ledger, Periodic, now, read_json
 from sweeps.progress import Progress, duration
 from sweeps.reconciliation import Reconciliation, make_whole, reconcile
+from sweeps.resources import resolve_resources
 from sweeps.search import Planner
 from sweeps.spec import NAME_PATTERN, SweepSpec, parse
 from sweeps.worker import Job, TrialFunction
@@ -96,7 +97,7 @@ def _with_wandb(spec: SweepSpec, mode: str | None) -> SweepSpec:
 def _drive(spec: SweepSpec, folder: Path, setting: Setting, data: list[ImageData], info: dict[str, Any]) -> int:
     began, before = time.monotonic(), info.get("seconds", 0.0)
     planner, ledger = Planner(spec, folder / "study.journal"), Ledger(folder, spec.search.metric)
-    resources = launch.resolve_resources(spec, setting.workers)
+    resources = resolve_resources(spec, setting.workers)
     progress = Progress(
         ledger,
         name=spec.name,

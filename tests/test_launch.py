@@ -20,8 +20,9 @@ import ray.cloudpickle
 import yaml
 from rich.console import Console
 
-from sweeps import launch, sweep
+from sweeps import resources, sweep
 from sweeps.ledger import read_json
+from sweeps.ray_session import session
 from sweeps.spec import Resources, SweepSpec, parse
 
 # Ray leaves sockets and files to the garbage collector when it shuts down, and Tune warns about its own future.
@@ -49,7 +50,7 @@ COLUMNS = ["trial", "phase", "status", "config_hash", "first_replicate", "valida
 def one_ray() -> Iterator[None]:
     """One Ray for the whole module: starting it costs seconds."""
     ray.cloudpickle.register_pickle_by_value(fake_trial)
-    with launch._ray(Resources(workers=4)):
+    with session(Resources(workers=4)):
         yield
     ray.cloudpickle.unregister_pickle_by_value(fake_trial)
 
@@ -335,16 +336,16 @@ def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:
 
 def test_auto_is_one_worker_per_core_with_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
-    monkeypatch.setattr(launch, "available_cores", lambda: 6)
-    assert launch.resolve_resources(specification("t")) == Resources(workers=6, cpus=1, gpus=0)
+    monkeypatch.setattr(resources, "available_cores", lambda: 6)
+    assert resources.resolve_resources(specification("t")) == Resources(workers=6, cpus=1, gpus=0)
 
 
 def test_auto_packs_several_trials_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    monkeypatch.setattr(launch, "available_cores", lambda: 16)
-    assert launch.resolve_resources(specification("t")) == Resources(workers=8, cpus=1, gpus=0.25)
+    monkeypatch.setattr(resources, "available_cores", lambda: 16)
+    assert resources.resolve_resources(specification("t")) == Resources(workers=8, cpus=1, gpus=0.25)
 
 
 def test_workers_do_not_change_the_threads_of_a_trial() -> None:
     spec = specification("t", resources={"workers": 2, "cpus": 3})
-    assert launch.resolve_resources(spec, workers=5) == Resources(workers=5, cpus=3)
+    assert resources.resolve_resources(spec, workers=5) == Resources(workers=5, cpus=3)

@@ -284,7 +284,8 @@ def test_the_mode_comes_from_the_flag_then_the_environment_then_the_specificatio
 
 
 def test_runs_that_could_not_be_written_are_named_in_one_line(folder: Path) -> None:
-    from sweeps.launch import Tracker, _close
+    from sweeps.events import Tracker
+    from sweeps.launch import _close
 
     (folder / "broken").mkdir()
     (folder / "broken" / "wandb").write_text("in the way")

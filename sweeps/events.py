@@ -1,0 +1,114 @@
+"""What Ray Tune asks and tells: which trial is next, how one goes, how it ended."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+from ray import tune
+from ray.tune.search import Searcher
+
+from sweeps.ledger import Ledger, Periodic
+from sweeps.progress import Progress
+from sweeps.search import Plan, Planner, Waiting
+from sweeps.tracking import WandbCallback
+
+
+class Suggester(Searcher):
+    """Tune's view of the planner: trials that must run again first, then new ones."""
+
+    def __init__(self, planner: Planner, ledger: Ledger, again: list[Plan]) -> None:
+        super().__init__()
+        self.planner, self.ledger, self.again = planner, ledger, list(again)
+        self.exhausted = False
+        """All trials of the sweep are over: asking the planner once more would plan the next one."""
+
+    def suggest(self, trial_id: str) -> Any:
+        plan = self.again.pop(0) if self.again else self._next()
+        if plan is None:
+            self.exhausted = True
+            return str(Searcher.FINISHED)
+        if isinstance(plan, Waiting):
+            return None
+        self.ledger.start(plan)
+        return {"number": plan.number, "overrides": dict(plan.overrides)}
+
+    def _next(self) -> Plan | Waiting | None:
+        while isinstance(plan := self.planner.next(self.ledger.outcome), Plan) and plan.problem is not None:
+            self.ledger.start(plan)
+            self.ledger.conclude(plan.number, plan.problem)
+        return plan
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Nothing: the ledger knows."""
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the study is the record, and Tune's own is never restored."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_metric": None, "_mode": None}
+
+
+class Recorder(tune.Callback):
+    """Tune's events into the ledger and onto the screen."""
+
+    def __init__(self, planner: Planner, ledger: Ledger, progress: Progress, collect: Periodic) -> None:
+        self.planner, self.ledger, self.progress, self.collect = planner, ledger, progress, collect
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        plan = self.planner.known[trial.config["number"]]
+        self.ledger.start(plan)
+        self.progress.started(plan, self.planner.total)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        self.progress.epoch(trial.config["number"], result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._conclude(trial)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._conclude(trial)
+
+    def _conclude(self, trial: Any) -> None:
+        number = trial.config["number"]
+        self.progress.concluded(self.ledger.conclude(number), self.planner.total)
+        self.collect()
+
+
+class Tracker(WandbCallback):
+    """The same events into W&B, with the status that the ledger gave the trial."""
+
+    ledger: Ledger | None = None
+
+    def setup(self, *arguments: Any, **info: Any) -> None:
+        """On an interrupt Tune stops its trials first, which takes seconds: the runs are ended the moment it comes."""
+        tunes_own = signal.getsignal(signal.SIGINT)
+
+        def handler(number: int, frame: Any) -> None:
+            if self.runs is not None:
+                self.runs.interrupt()
+            if callable(tunes_own):
+                tunes_own(number, frame)
+
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "ledger": None}
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        if self.ledger is not None:
+            self._finish(trial, self.ledger.records[trial.config["number"]].status)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tune's error is the ledger's verdict too: a result may have been there before the worker died."""
+        self.on_trial_complete(iteration, trials, trial)
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        """Nothing: closing waits longer at a normal end than on an interrupt, and only `run_trials` knows which."""
