@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from pipeline.config import ConfigError, TrialConfig, explain, flatten, override
 from sweeps.keys import leaves, unknown
-from sweeps.spec import Parameter, SweepSpec
+from sweeps.options import Parameter
+from sweeps.spec import SweepSpec
 
 MAX_FACTORIAL = 5_000
 MAX_CHECKED = 4_096

@@ -10,11 +10,12 @@ from ray import tune
 from sweeps.events import Recorder, Suggester, Tracker
 from sweeps.interrupts import terminable
 from sweeps.ledger import Ledger, Periodic
+from sweeps.options import Resources
 from sweeps.progress import Progress
 from sweeps.ray_session import session
 from sweeps.recorder import CLOSE_SECONDS, END_SECONDS, settings_of
 from sweeps.search import Planner
-from sweeps.spec import Resources, SweepSpec
+from sweeps.spec import SweepSpec
 from sweeps.worker import Job, trainable
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 
-from sweeps.spec import Resources
+from sweeps.options import Resources
 
 SHORTEST_SOCKET_PATH = 40
 """Characters that Ray's folder may have so that its sockets stay below the system's limit (107)."""

@@ -24,7 +24,8 @@ from sweeps import offline, online
 from sweeps.trial_run import Mode, TrackingSettings, Trial, TrialRun, start_run
 
 if TYPE_CHECKING:
-    from sweeps.spec import SweepSpec, TrackingConfig
+    from sweeps.options import TrackingConfig
+    from sweeps.spec import SweepSpec
 
 log = logging.getLogger(__name__)
 

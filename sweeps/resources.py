@@ -6,7 +6,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from sweeps.spec import Resources, SweepSpec
+from sweeps.options import Resources
+from sweeps.spec import SweepSpec
 
 
 def available_cores() -> int:

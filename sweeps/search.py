@@ -29,7 +29,8 @@ from optuna.trial import TrialState
 from pipeline.config import ConfigError, config_hash
 from sweeps.design import factorial
 from sweeps.journal import open_storage
-from sweeps.spec import Parameter, SearchConfig, SweepSpec
+from sweeps.options import Parameter, SearchConfig
+from sweeps.spec import SweepSpec
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

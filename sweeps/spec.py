@@ -8,105 +8,28 @@ from __future__ import annotations
 import graphlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError
 
 from pipeline.config import ConfigError, Frozen, TrialConfig, explain, flatten, override, read_yaml
 from pipeline.config import parse as parse_trial
 from sweeps.keys import leaves, unknown
+from sweeps.options import (
+    Budget,
+    ConfirmConfig,
+    Limits,
+    Parameter,
+    RefineConfig,
+    Resources,
+    SearchConfig,
+    StoppingConfig,
+    TrackingConfig,
+)
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 SHIPPED = Path(__file__).parent / "specs"
-
-
-class Parameter(Frozen):
-    """Where one key may lie: `{int: [2, 64], log: true}`, `{float: [1e-4, 1e-2]}` or `{choice: [a, b]}`."""
-
-    int_range: tuple[int, int] | None = Field(None, alias="int")
-    float_range: tuple[float, float] | None = Field(None, alias="float")
-    choice: tuple[Any, ...] | None = Field(None, min_length=1)
-    log: bool = False
-    step: float | None = Field(None, gt=0)
-    when: dict[str, Any] = Field(default_factory=dict)
-    """Searched only where these keys have these values (one, or a list of them); elsewhere `base` holds."""
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Self:
-        kinds = [name for name, value in self._kinds().items() if value is not None]
-        if len(kinds) != 1:
-            raise ValueError(f"needs exactly one of int, float, choice, got {', '.join(kinds) or 'none'}")
-        if self.choice is not None and (self.log or self.step is not None):
-            raise ValueError("log and step go with int or float, got choice")
-        if self.log and self.step is not None:
-            raise ValueError(f"step and log exclude each other, got step {self.step:g} and log true")
-        if self.int_range and self.step is not None and self.step != int(self.step):
-            raise ValueError(f"step of an int range must be a whole number, got {self.step:g}")
-        low, high = self.int_range or self.float_range or (1, 1)
-        if low > high:
-            raise ValueError(f"the range is empty: its low end must not exceed its high end, got [{low}, {high}]")
-        if self.log and low <= 0:
-            raise ValueError(f"log needs a range above 0, got [{low}, {high}]")
-        return self
-
-    def _kinds(self) -> dict[str, Any]:
-        return {"int": self.int_range, "float": self.float_range, "choice": self.choice}
-
-    @property
-    def ends(self) -> tuple[Any, ...]:
-        """All choices, or the two ends of the range."""
-        return self.choice if self.choice is not None else (self.int_range or self.float_range or ())
-
-    def written(self) -> dict[str, Any]:
-        """As in the YAML file."""
-        tree = {name: list(value) for name, value in self._kinds().items() if value is not None}
-        optional = {"log": self.log, "step": self.step, "when": self.when}
-        return tree | {name: value for name, value in optional.items() if value}
-
-
-class SearchConfig(Frozen):
-    sampler: Literal["tpe", "gp", "random", "qmc", "cmaes"] = "tpe"
-    trials: int = Field(0, ge=0, le=100_000)
-    """Suggested trials, after the factorial ones."""
-    window: int = Field(8, ge=1, le=1024)
-    """Trial i is suggested from exactly the results up to trial i - window: the most workers that change nothing."""
-    metric: str = "validation.elbo"
-    mode: Literal["max", "min"] = "max"
-    seed: int = Field(0, ge=0, lt=2**31)
-
-
-class ConfirmConfig(Frozen):
-    """Train the best configuration of each level of `by` again, with fresh seeds: free of the winner's curse."""
-
-    by: str = "model.latent_dim"
-    replicates: int = Field(0, ge=0, le=10_000)
-    """0 switches the phase off."""
-
-
-class Resources(Frozen):
-    workers: int = Field(1, ge=1, le=4096)
-    """Trials that run at the same time."""
-    cpus: int = Field(1, ge=1, le=1024)
-    """Cores, and torch threads, of each."""
-    gpus: float = Field(0, ge=0, le=64)
-    """GPUs of each; 0.25 packs four trials on one."""
-
-    @field_validator("gpus")
-    @classmethod
-    def _whole_above_one(cls, value: float) -> float:
-        if value > 1 and value != int(value):
-            raise ValueError(f"must be a whole number above 1, got {value:g}")
-        return value
-
-
-class TrackingConfig(Frozen):
-    wandb: Literal["offline", "online", "disabled"] = "offline"
-    project: str = Field("elbosweep", min_length=1)
-    entity: str | None = None
-    tags: tuple[str, ...] = ()
-    artifacts: Literal["off", "best", "all"] = "off"
-    """Checkpoints that travel with a run."""
 
 
 class SweepSpec(Frozen):
@@ -117,11 +40,17 @@ class SweepSpec(Frozen):
     factors: dict[str, tuple[Any, ...]] = Field(default_factory=dict)
     space: dict[str, Parameter] = Field(default_factory=dict)
     search: SearchConfig = SearchConfig()
+    stopping: StoppingConfig = StoppingConfig()
+    refine: RefineConfig = RefineConfig()
     confirm: ConfirmConfig = ConfirmConfig()
+    budget: Budget = Budget()
     resources: Literal["auto"] | Resources = "auto"
     tracking: TrackingConfig = TrackingConfig()
     retries: int = Field(1, ge=0, le=100)
     """How often a trial whose worker died or raised is started again, from its last checkpoint."""
+    limits: Limits = Limits()
+    storage: str | None = None
+    """Where trials live when no disk is shared with the workers: s3://bucket/path, gs://bucket/path, a path."""
 
     def trial(self, overrides: Mapping[str, Any]) -> TrialConfig:
         """The configuration of a trial. Raises ConfigError where the combination is invalid."""
@@ -201,7 +130,11 @@ def _misplaced(tree: Mapping[str, Any]) -> list[str]:
     problems = [f"{key}: {unknown(str(key), known)}, got {value!r}" for key, value in tree.items() if key not in known]
     sections: dict[str, type[Frozen]] = {
         "search": SearchConfig,
+        "stopping": StoppingConfig,
+        "refine": RefineConfig,
         "confirm": ConfirmConfig,
+        "budget": Budget,
+        "limits": Limits,
         "resources": Resources,
         "tracking": TrackingConfig,
     }

@@ -22,8 +22,9 @@ from rich.console import Console
 
 from sweeps import resources, sweep
 from sweeps.ledger import read_json
+from sweeps.options import Resources
 from sweeps.ray_session import session
-from sweeps.spec import Resources, SweepSpec, parse
+from sweeps.spec import SweepSpec, parse
 
 # Ray leaves sockets and files to the garbage collector when it shuts down, and Tune warns about its own future.
 pytestmark = [
