@@ -6,6 +6,7 @@ import graphlib
 import importlib.util
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,6 +20,13 @@ from sweeps.spec import SweepSpec
 MAX_FACTORIAL = 5_000
 MAX_CHECKED = 4_096
 """Combinations of a search space that are tried before the start; beyond, an invalid trial is recorded as failed."""
+BY_EPOCH = ("train.", "validation.")
+METRICS = (
+    *(f"{split}{name}" for split in BY_EPOCH for name in ("elbo", "reconstruction", "kl", "bits_per_dim")),
+    "train.loss",
+    *(f"seconds.{part}" for part in ("training", "evaluation", "variance", "gradients", "total")),
+)
+"""What trials may be compared by, beside `variance.*`."""
 SET_BY_THE_SWEEP = "is set by the sweep itself"
 
 
@@ -33,7 +41,7 @@ def keys_and_values(spec: SweepSpec) -> tuple[SweepSpec, list[str]]:
     for key, parameter in spec.space.items():
         found, space[key] = _parameter(key, parameter)
         problems += found
-    problems += _budget(spec)
+    problems += _design(spec)
     return spec.model_copy(update={"base": base, "factors": factors, "space": space}), problems
 
 
@@ -114,18 +122,78 @@ def _parameter(key: str, parameter: Parameter) -> tuple[list[str], Parameter]:
     return problems + found, parameter
 
 
-def _budget(spec: SweepSpec) -> list[str]:
-    if spec.search.sampler == "cmaes" and importlib.util.find_spec("cmaes") is None:
-        return ["search.sampler: needs the package cmaes, which is not installed, got 'cmaes'"]
+def _design(spec: SweepSpec) -> list[str]:
+    """The phases fit together; of several problems the first that is found."""
     if spec.space and not spec.search.trials:
         return ["search.trials: must be at least 1 when there is a space to search, got 0"]
     if not spec.space and spec.search.trials:
         return [f"space: must not be empty when search.trials asks for trials, got {spec.search.trials} trials"]
     if not spec.space and not spec.factors:
         return ["factors: nothing to run: give factors, or a space with search.trials, got neither"]
-    if spec.confirm.replicates and spec.confirm.by not in spec.factors.keys() | spec.space.keys():
-        return [f"confirm.by: must be a key of factors or space, got {spec.confirm.by!r}"]
-    return []
+    return [*_search(spec), *_stopping(spec), *_refine(spec), *_by(spec)]
+
+
+def _search(spec: SweepSpec) -> Iterator[str]:
+    search = spec.search
+    if search.sampler == "cmaes" and importlib.util.find_spec("cmaes") is None:
+        yield "search.sampler: needs the package cmaes, which is not installed, got 'cmaes'"
+    if search.sampler == "cmaes" and len(search.objectives) > 1:
+        yield f"search.sampler: takes one objective, got 'cmaes' with {', '.join(search.objectives)}"
+    if search.storage is not None:
+        yield from _storage(search.storage)
+    where = "search.objectives" if search.objectives else "search.metric"
+    for name in search.modes:
+        if name.startswith("test."):
+            yield f"{where}: must not choose by the split that judges the choice: use validation.*, got {name!r}"
+        elif not name.startswith("variance.") and name not in METRICS:
+            yield f"{where}: {unknown(name, METRICS)}, got {name!r}"
+
+
+def _storage(url: str) -> Iterator[str]:
+    """The specification is written to disk and to W&B: no secret may be in it, nor in what is said about it."""
+    password = re.match(r"[^/]*//[^/@]*?:([^@]*)@", url)
+    if password and not re.fullmatch(r"\$\{\w+\}", password.group(1)):
+        yield "search.storage: must not hold a password: write ${NAME}, and it is read from the environment"
+    elif not re.match(r"(sqlite|postgresql|mysql)(\+\w+)?://", url):
+        yield f"search.storage: must be a sqlite://, postgresql:// or mysql:// URL, got {url!r}"
+
+
+def _stopping(spec: SweepSpec) -> Iterator[str]:
+    if not spec.stopping.min_epochs:
+        return
+    if len(spec.search.modes) > 1:
+        yield f"stopping.min_epochs: needs a single objective, got {', '.join(spec.search.modes)}"
+    elif not spec.search.metric.startswith(BY_EPOCH):
+        yield f"stopping.min_epochs: needs a search.metric that every epoch has, got {spec.search.metric!r}"
+    if not spec.search.trials:
+        yield f"stopping.min_epochs: only suggested trials are stopped early, got {spec.search.trials} of them"
+    parameter = spec.space.get("training.epochs")
+    base = spec.base.get("training", {}).get("epochs", math.inf)
+    longest = max(spec.factors.get("training.epochs", parameter.ends if parameter else (base,)))
+    if spec.stopping.min_epochs >= longest:
+        yield f"stopping.min_epochs: must be below training.epochs ({longest}), got {spec.stopping.min_epochs}"
+
+
+def _refine(spec: SweepSpec) -> Iterator[str]:
+    refine, budget = spec.refine, spec.budget
+    if refine.trials == 0:
+        if refine.target_standard_error is not None:
+            yield "refine.trials: must be at least 1, or null for as many as it takes, when there is a target, got 0"
+        return
+    if refine.trials is None and not (budget.trials or budget.hours or refine.target_standard_error):
+        yield "refine.trials: null needs refine.target_standard_error, budget.trials or budget.hours, got none of them"
+    if "replicates" not in spec.factors.keys() | spec.space.keys() and spec.base.get("replicates", 1) < 2:
+        yield "refine.trials: an error bar needs replicates of at least 2, got 1"
+
+
+def _by(spec: SweepSpec) -> Iterator[str]:
+    """Keys that a phase works along are varied."""
+    for name, by, on in (
+        ("refine", spec.refine.by, spec.refine.trials != 0),
+        ("confirm", spec.confirm.by, bool(spec.confirm.replicates)),
+    ):
+        if on and by not in spec.factors.keys() | spec.space.keys():
+            yield f"{name}.by: must be a key of factors or space, got {by!r}"
 
 
 # --- combinations ---------------------------------------------------------------------------------------------------

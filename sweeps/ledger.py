@@ -37,6 +37,13 @@ class Record:
     reason: str | None = None
     value: float | None = None
     """Mean over the replicates of the metric that the search compares trials by."""
+    standard_error: float | None = None
+    """Of `value`; None with a single replicate."""
+    others: dict[str, float] = field(default_factory=dict)
+    """The further objectives of a search that has several."""
+    stopped_epoch: int | None = None
+    stopped_value: float | None = None
+    """Where early stopping ended the trial, and what the metric was then: not a result."""
     device: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -44,9 +51,9 @@ class Record:
 class Ledger:
     """Starts and concludes trials; answers how one ended."""
 
-    def __init__(self, folder: Path, metric: str) -> None:
+    def __init__(self, folder: Path, metric: str, *others: str) -> None:
         self.folder = folder
-        self.metric = metric
+        self.metric, self.others = metric, others
         self.records: dict[int, Record] = {}
         for path in sorted((folder / "trials").glob("*/trial.json")):
             record = _read_record(path)
@@ -64,22 +71,38 @@ class Ledger:
         ended = replace(record, status="failed", ended=now(), reason=reason or _last_error(folder))
         result = read_result(folder)
         if result is not None and reason is None and result["config_hash"] == record.plan.config_hash:
-            value = result["metrics"].get(self.metric)
+            value, *others = (_measured(result, name) for name in (self.metric, *self.others))
             wall = _elapsed(record.started, now())
             spent = {"orchestration": max(0.0, wall - result["seconds"].get("total", wall)), **seconds}
             device = result["environment"].get("device")
-            ended = replace(ended, value=value, device=device, seconds=spent, reason=None, status="finished")
-            if value is None or not math.isfinite(value):
-                ended = replace(ended, status="failed", value=None, reason=f"{self.metric} is not a finite number")
+            ended = replace(ended, device=device, seconds=spent, reason=None, status="finished")
+            if missing := [name for name, x in zip((self.metric, *self.others), (value, *others)) if x is None]:
+                ended = replace(ended, status="failed", reason=f"{missing[0]} is not a finite number")
+            else:
+                error = result["metrics"].get(f"{self.metric}.standard_error")
+                known = {name: x for name, x in zip(self.others, others) if x is not None}
+                ended = replace(ended, value=value, standard_error=error, others=known)
         self._write(ended)
         return ended
+
+    def stop(self, number: int, epoch: int, value: float, reason: str) -> Record:
+        """Close a trial that early stopping ended."""
+        record = replace(self.records[number], status="stopped", ended=now(), reason=reason)
+        self._write(replace(record, stopped_epoch=epoch, stopped_value=value))
+        return self.records[number]
 
     def outcome(self, number: int) -> Outcome | None:
         """How a trial ended; None while it has not."""
         record = self.records.get(number)
         if record is None or record.status == "running":
             return None
-        return Outcome(record.status, record.value)
+        return Outcome(
+            record.status,
+            record.value,
+            record.standard_error,
+            tuple(record.others[name] for name in self.others if name in record.others),
+            None if record.stopped_epoch is None else (record.stopped_epoch, record.stopped_value or 0.0),
+        )
 
     def reconcile(self, known: list[Plan]) -> list[Plan]:
         """After a crash: conclude what had finished unnoticed; give back what must run again, under its own number."""
@@ -109,6 +132,13 @@ class Ledger:
     def _write(self, record: Record) -> None:
         self.records[record.plan.number] = record
         write_json(self.trial_folder(record.plan.number) / "trial.json", {"schema": SCHEMA, **asdict(record)})
+
+
+def _measured(result: Mapping[str, Any], name: str) -> float | None:
+    """A metric, or `seconds.*`, of a finished trial; None where it is missing or not finite."""
+    part = name.removeprefix("seconds.")
+    value = result["metrics"].get(name) if part == name else result["seconds"].get(part)
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _read_record(path: Path) -> Record:

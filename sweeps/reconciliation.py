@@ -10,13 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pyarrow as pa
 import pyarrow.parquet as pq
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-from sweeps import offline
+from sweeps import offline, study
 from sweeps.ledger import Ledger, read_result
 from sweeps.offline import Logged
 from sweeps.spec import SweepSpec
@@ -42,7 +39,7 @@ class Reconciliation:
 def reconcile(folder: Path, spec: SweepSpec, ledger: Ledger) -> Reconciliation:
     """Compare what is on the disk. Nobody may be at work on the sweep; a trial may be unfinished."""
     counts, gaps = {"Tune": len(ledger.records)}, _results(ledger)
-    if (asked := _asked(folder, spec)) is not None:
+    if (asked := study.asked(spec, folder)) is not None:
         counts["Optuna"] = len(asked)
         gaps += _sets("Optuna's study", asked, set(ledger.records))
     if (table := _column(folder, "trials", "trial", "status")) is not None:
@@ -130,15 +127,6 @@ def _column(folder: Path, name: str, *columns: str) -> list[tuple[Any, ...]] | N
         return list(zip(*(table.column(column).to_pylist() for column in columns)))
     except (OSError, pa.ArrowException, KeyError):
         return None
-
-
-def _asked(folder: Path, spec: SweepSpec) -> set[int] | None:
-    path = folder / "study.journal"
-    if not path.exists():
-        return None
-    storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
-    study = optuna.load_study(study_name=spec.name, storage=storage)
-    return {trial.number for trial in study.get_trials(deepcopy=False)}
 
 
 def make_whole(folder: Path, spec: SweepSpec, ledger: Ledger, numbers: list[int], warn: Callable[[str], None]) -> None:

@@ -41,7 +41,7 @@ def reference_rows(data: ImageData, dims: list[int]) -> list[dict[str, Any]]:
 
 def _dims(folder: Path, spec: SweepSpec) -> list[int]:
     """The latent dimensions that were trained."""
-    records = Ledger(folder, spec.search.metric).records.values()
+    records = Ledger(folder, *spec.search.modes).records.values()
     return sorted({spec.flat(record.plan.overrides)["model.latent_dim"] for record in records})
 
 

@@ -1,40 +1,32 @@
-"""What is tried next: the factorial part, then Optuna's suggestions, then confirmation. Deterministic and resumable.
+"""What is tried next: the factorial part, Optuna's suggestions, refinement, confirmation. Deterministic and resumable.
 
-The Optuna study is the record of what was asked; the ledger of what came out. Trial i is suggested by a sampler seeded
-from (seed, i), which has been told exactly the results up to trial i - window, in order; so the list of configurations
-is the same at any number of workers up to the window, and after a crash and resume.
+The Optuna study is the record of what was asked; the ledger of what came out. Trial i is decided from exactly the
+results up to trial i - window, told in order, by a sampler seeded from (seed, i); so the list of configurations is the
+same at any number of workers up to the window, and after a crash and resume.
 """
 
 from __future__ import annotations
 
-import json
 import math
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.config import ConfigError, config_hash
+from sweeps import samplers
+from sweeps.curve import Curve
 from sweeps.design import factorial
-from sweeps.journal import open_storage
-from sweeps.options import Parameter, SearchConfig
 from sweeps.spec import SweepSpec
+from sweeps.study import open_study
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-Phase = Literal["factorial", "search", "confirm"]
+Phase = Literal["factorial", "search", "refine", "confirm"]
 PLAN = "plan"
 """User attribute of an Optuna trial that holds the rest of what was planned; written last, so its absence tells a torn
 ask."""
@@ -59,10 +51,18 @@ class Outcome:
 
     status: Literal["finished", "failed", "stopped"]
     value: float | None = None
+    standard_error: float | None = None
+    others: tuple[float, ...] = ()
+    """Further objectives, in the specification's order."""
+    stopped: tuple[int, float] | None = None
+    """Epoch at which early stopping ended it, and the metric there."""
 
     @property
     def usable(self) -> bool:
         return self.status == "finished" and self.value is not None and math.isfinite(self.value)
+
+
+Outcomes = Callable[[int], Outcome | None]
 
 
 class Waiting:
@@ -73,60 +73,101 @@ WAITING = Waiting()
 
 
 class Planner:
-    """The sequence of trials of one sweep, over an Optuna study in a journal file."""
+    """The sequence of trials of one sweep, over an Optuna study."""
 
-    def __init__(self, spec: SweepSpec, journal: Path) -> None:
+    def __init__(self, spec: SweepSpec, folder: Path) -> None:
         self.spec = spec
-        self.study = optuna.create_study(
-            study_name=spec.name,
-            storage=open_storage(journal),
-            direction="maximize" if spec.search.mode == "max" else "minimize",
-            sampler=_sampler(spec.search, 0),
-            load_if_exists=True,
-        )
+        self.study = open_study(spec, folder)
         self._factorial = factorial(spec)
         self._parameters = spec.parameters()
-        self._distributions = {key: _distribution(parameter) for key, parameter in self._parameters.items()}
+        self._distributions = {key: samplers.distribution(known) for key, known in self._parameters.items()}
         trials = self.study.get_trials(deepcopy=False)
+        self._torn: FrozenTrial | None = trials.pop() if trials and PLAN not in trials[-1].user_attrs else None
         self.known = [Plan(**trial.user_attrs[PLAN]) for trial in trials]
         self._told = sum(trial.state.is_finished() for trial in trials)
         self._replicates = Counter[str]()
+        self._begun = Counter[str]()
         for plan in self.known:
-            self._replicates[plan.config_hash] += plan.replicates
+            self._count(plan)
 
     @property
     def total(self) -> int:
-        """Trials that the specification asks for; the confirmation is counted once it is known."""
-        searched = len(self._factorial) + self.spec.search.trials
-        return max(searched, len(self.known))
+        """Trials that the specification asks for, as far as they are known now."""
+        if self._begun["confirm"]:
+            return len(self.known)
+        wanted = len(self._factorial) + self.spec.search.trials + (self.spec.refine.trials or 0)
+        return max(min(wanted, self.spec.budget.trials or wanted), len(self.known))
 
-    def next(self, outcome: Callable[[int], Outcome | None]) -> Plan | Waiting | None:
-        """Decide the next trial; None when the sweep is complete."""
-        number, searched = len(self.known), len(self._factorial) + self.spec.search.trials
-        if number < len(self._factorial):
-            return self._add(number, "factorial", self._factorial[number])
-        if number < searched:
-            told = self._tell(number - self.spec.search.window + 1, outcome)
-            return self._suggest(number) if told else WAITING
-        if not self._tell(searched, outcome):
+    def next(self, outcome: Outcomes, *, closed: bool = False) -> Plan | Waiting | None:
+        """Decide the next trial; None when the sweep is complete.
+
+        Args:
+            outcome: of a trial by its number; None while it runs.
+            closed: the time is up: nothing but confirmation starts.
+        """
+        number = len(self.known)
+        within = number < (self.spec.budget.trials or math.inf)
+        if within and not closed and not self._begun["confirm"]:
+            found = self._explore(number, outcome)
+            if found is not None:
+                return found
+        explored, confirming = number - self._begun["confirm"], self._begun["confirm"]
+        if not self._tell(explored, outcome):
             return WAITING
-        winners = self._winners()
-        if number < searched + len(winners):
-            return self._add(number, "confirm", winners[number - searched])
+        winners = self._winners(explored, outcome)
+        if confirming < len(winners):
+            return self._add(number, "confirm", winners[confirming])
         return None if self._tell(number, outcome) else WAITING
 
-    def _tell(self, count: int, outcome: Callable[[int], Outcome | None]) -> bool:
+    def _explore(self, number: int, outcome: Outcomes) -> Plan | Waiting | None:
+        """The next trial of the factorial part, the search or the refinement; None when they are over."""
+        if number < len(self._factorial):
+            return self._add(number, "factorial", self._factorial[number])
+        searching = not self._begun["refine"] and self._begun["search"] < self.spec.search.trials
+        refining = self.spec.refine.trials is None or self._begun["refine"] < self.spec.refine.trials
+        if not searching and not refining:
+            return None
+        seen = number - self.spec.search.window + 1
+        if not self._tell(seen, outcome):
+            return WAITING
+        if self._reached(seen, outcome):
+            return None
+        if searching:
+            return self._suggest(number)
+        by = self.spec.refine.by
+        if (overrides := self._curve(by, seen, outcome).widest()) is not None:
+            return self._add(number, "refine", overrides)
+        # Good enough if what is under way ends well: wait and see whether it did.
+        if not self._tell(number, outcome):
+            return WAITING
+        overrides = self._curve(by, number, outcome).widest()
+        return None if overrides is None else self._add(number, "refine", overrides)
+
+    def _tell(self, count: int, outcome: Outcomes) -> bool:
         """Tell the first `count` results, in order; False as long as one of them is missing."""
         while self._told < count:
-            result = outcome(self._told)
+            number, result = self._told, outcome(self._told)
             if result is None:
                 return False
-            if result.usable:
-                self.study.tell(self._told, result.value)
+            if result.value is not None and result.usable:
+                self.study.tell(number, [result.value, *result.others])
+            elif result.stopped is not None and not result.others and len(self.spec.search.modes) == 1:
+                trial = self.study.get_trials(deepcopy=False)[number]
+                epoch, value = result.stopped
+                self.study._storage.set_trial_intermediate_value(trial._trial_id, epoch, value)
+                self.study.tell(number, state=TrialState.PRUNED)
             else:
-                self.study.tell(self._told, state=TrialState.FAIL)
+                self.study.tell(number, state=TrialState.FAIL)
             self._told += 1
         return True
+
+    def _reached(self, seen: int, outcome: Outcomes) -> bool:
+        """Whether one of the first `seen` trials is as good as the budget's target asks for."""
+        target, sign = self.spec.budget.target, self.spec.search.sign
+        if target is None:
+            return False
+        values = (result.value for number in range(seen) if (result := outcome(number)) is not None)
+        return any(value is not None and sign * value >= sign * target for value in values)
 
     # --- the phases -------------------------------------------------------------------------------------------------
 
@@ -135,9 +176,9 @@ class Planner:
         plan = self._plan(number, phase, overrides)
         flat = self.spec.flat(overrides)
         params = {
-            key: _label(flat[key])
-            for key, distribution in self._distributions.items()
-            if self.spec.active(key, flat) and key in flat and _holds(distribution, _label(flat[key]))
+            key: samplers.label(flat[key])
+            for key, known in self._distributions.items()
+            if self.spec.active(key, flat) and key in flat and samplers.holds(known, samplers.label(flat[key]))
         }
         self.study.add_trial(
             optuna.trial.create_trial(
@@ -145,23 +186,25 @@ class Planner:
                 params=params,
                 distributions={key: self._distributions[key] for key in params},
                 user_attrs={PLAN: asdict(plan)},
+                system_attrs=samplers.first_generation(self.spec.search),
             )
         )
-        self.known.append(plan)
-        return plan
+        return self._count(plan, new=True)
 
     def _suggest(self, number: int) -> Plan:
-        self.study.sampler = _sampler(self.spec.search, number)
-        trial = self.study.ask()
+        self.study.sampler = samplers.sampler_for(self.spec.search, number)
+        if self._torn is not None:  # a crash came between the question and the plan: the same answer is given again
+            trial, self._torn = optuna.Trial(self.study, self._torn._trial_id), None
+        else:
+            trial = self.study.ask()
         assert trial.number == number
         overrides: dict[str, Any] = {}
         for key, parameter in self._parameters.items():
             if self.spec.active(key, self.spec.flat(overrides)):
-                overrides[key] = _ask(trial, key, parameter, self._distributions[key])
+                overrides[key] = samplers.ask(trial, key, parameter, self._distributions[key])
         plan = self._plan(number, "search", overrides)
         trial.set_user_attr(PLAN, asdict(plan))
-        self.known.append(plan)
-        return plan
+        return self._count(plan, new=True)
 
     def _plan(self, number: int, phase: Phase, overrides: Mapping[str, Any]) -> Plan:
         """A configuration that is known already gets further replicates, with new seeds, instead of a rerun."""
@@ -172,87 +215,24 @@ class Planner:
         digest = config_hash(config)
         done = self._replicates[digest]
         complete = {**overrides, "first_replicate": done} if done else dict(overrides)
-        self._replicates[digest] += config.replicates
         return Plan(number, phase, complete, digest, config.replicates)
 
-    def _winners(self) -> list[dict[str, Any]]:
+    def _count(self, plan: Plan, *, new: bool = False) -> Plan:
+        if new:
+            self.known.append(plan)
+        self._begun[plan.phase] += 1
+        self._replicates[plan.config_hash] += plan.replicates
+        return plan
+
+    def _curve(self, by: str, seen: int, outcome: Outcomes) -> Curve:
+        """Results of the first `seen` trials, and the places of all others."""
+        results = [(plan, outcome(plan.number) if plan.number < seen else None) for plan in self.known]
+        return Curve(self.spec, by, results)
+
+    def _winners(self, seen: int, outcome: Outcomes) -> list[dict[str, Any]]:
         """The best configuration of each level of `confirm.by`, to be trained again with fresh seeds."""
-        confirm, best = self.spec.confirm, dict[Any, tuple[float, dict[str, Any]]]()
+        confirm = self.spec.confirm
         if not confirm.replicates:
             return []
-        sign = 1 if self.spec.search.mode == "max" else -1
-        for plan, trial in zip(self.known, self.study.get_trials(deepcopy=False)):
-            if plan.phase == "confirm" or trial.state is not TrialState.COMPLETE:
-                continue
-            overrides = {key: value for key, value in plan.overrides.items() if key != "first_replicate"}
-            level, score = _label(self.spec.flat(overrides)[confirm.by]), sign * (trial.value or 0.0)
-            if level not in best or score > best[level][0]:
-                best[level] = (score, {**overrides, "replicates": confirm.replicates})
-        return [best[level][1] for level in sorted(best, key=lambda level: (isinstance(level, str), level))]
-
-
-# --- to Optuna and back ---------------------------------------------------------------------------------------------
-
-
-def _sampler(search: SearchConfig, number: int) -> optuna.samplers.BaseSampler:
-    """A sampler whose draws depend on the seed and the trial's number alone."""
-    seed = int(np.random.SeedSequence((search.seed, number)).generate_state(1)[0])
-    samplers = optuna.samplers
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        match search.sampler:
-            case "tpe":
-                return samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
-            case "gp":
-                return samplers.GPSampler(seed=seed, warn_independent_sampling=False)
-            case "qmc":
-                # One low-discrepancy sequence for the whole sweep: its index, not its seed, goes on with the trials.
-                independent = samplers.RandomSampler(seed=seed)
-                return samplers.QMCSampler(
-                    seed=search.seed,
-                    scramble=True,
-                    independent_sampler=independent,
-                    warn_independent_sampling=False,
-                    warn_asynchronous_seeding=False,
-                )
-            case "cmaes":
-                return samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
-            case "random":
-                return samplers.RandomSampler(seed=seed)
-
-
-def _distribution(parameter: Parameter) -> BaseDistribution:
-    if parameter.int_range is not None:
-        low, high = parameter.int_range
-        step = int(parameter.step or 1)
-        return IntDistribution(low, low + (high - low) // step * step, log=parameter.log, step=step)
-    if parameter.float_range is not None:
-        low_end, high_end = parameter.float_range
-        if parameter.step is not None:
-            high_end = low_end + math.floor((high_end - low_end) / parameter.step + 1e-9) * parameter.step
-        return FloatDistribution(low_end, high_end, log=parameter.log, step=parameter.step)
-    return CategoricalDistribution([_label(value) for value in parameter.choice or ()])
-
-
-def _label(value: Any) -> Any:
-    """Optuna's choices are plain values: a list goes in as JSON text."""
-    return json.dumps(value) if isinstance(value, (list, tuple)) else value
-
-
-def _ask(trial: optuna.Trial, key: str, parameter: Parameter, distribution: BaseDistribution) -> Any:
-    if isinstance(distribution, IntDistribution):
-        return trial.suggest_int(key, distribution.low, distribution.high, step=distribution.step, log=distribution.log)
-    if isinstance(distribution, FloatDistribution):
-        return trial.suggest_float(
-            key, distribution.low, distribution.high, step=distribution.step, log=distribution.log
-        )
-    choices = parameter.choice or ()
-    suggested = trial.suggest_categorical(key, [_label(value) for value in choices])
-    return next(value for value in choices if _label(value) == suggested)
-
-
-def _holds(distribution: BaseDistribution, value: Any) -> bool:
-    try:
-        return bool(distribution._contains(distribution.to_internal_repr(value)))
-    except (ValueError, TypeError):
-        return False
+        best = self._curve(confirm.by, seen, outcome).best()
+        return [{**mine.overrides, "replicates": confirm.replicates} for mine in best if mine.ended]

@@ -37,7 +37,7 @@ def read(name: str, runs_dir: Path, *, check: bool = True) -> Status:
     """`check`: also compare all records of the sweep, which takes seconds for a large one."""
     folder = sweep.find(name, runs_dir)
     spec = sweep.read_spec(folder)
-    ledger = Ledger(folder, spec.search.metric)
+    ledger = Ledger(folder, *spec.search.modes)
     info = read_json(folder / "sweep.json") if (folder / "sweep.json").exists() else {}
     alive = sweep.running(folder)
     state = info.get("state", "running")
@@ -102,7 +102,7 @@ def trial_lines(name: str, number: int, runs_dir: Path) -> list[str]:
     """Everything there is to say about one trial."""
     folder = sweep.find(name, runs_dir)
     spec = sweep.read_spec(folder)
-    ledger = Ledger(folder, spec.search.metric)
+    ledger = Ledger(folder, *spec.search.modes)
     record = ledger.records.get(number)
     if record is None:
         raise ConfigError(f"{folder}: has trials 0 to {len(ledger.records) - 1}, got {number}")

@@ -96,7 +96,7 @@ def _with_wandb(spec: SweepSpec, mode: str | None) -> SweepSpec:
 
 def _drive(spec: SweepSpec, folder: Path, setting: Setting, data: list[ImageData], info: dict[str, Any]) -> int:
     began, before = time.monotonic(), info.get("seconds", 0.0)
-    planner, ledger = Planner(spec, folder / "study.journal"), Ledger(folder, spec.search.metric)
+    planner, ledger = Planner(spec, folder), Ledger(folder, *spec.search.modes)
     resources = resolve_resources(spec, setting.workers)
     progress = Progress(
         ledger,
@@ -186,7 +186,7 @@ def refresh(name: str, runs_dir: Path) -> tuple[Path, SweepSpec, Ledger]:
     """An existing sweep, its tables brought up to date with the trial folders (after a kill they are behind)."""
     folder = find(name, runs_dir)
     spec = read_spec(folder)
-    ledger = Ledger(folder, spec.search.metric)
+    ledger = Ledger(folder, *spec.search.modes)
     if not running(folder):
         collect(ledger, spec)
     return folder, spec, ledger

@@ -62,7 +62,7 @@ def runs(tmp_path: Path) -> Path:
     spec = parse({"name": "done", "factors": factors, "base": TRIAL, "tracking": {"wandb": "disabled"}})
     folder.mkdir(parents=True)
     (folder / "spec.yaml").write_text(spec.written())
-    planner, ledger = Planner(spec, folder / "study.journal"), Ledger(folder, "validation.elbo")
+    planner, ledger = Planner(spec, folder), Ledger(folder, "validation.elbo")
     while isinstance(plan := planner.next(ledger.outcome), Plan):
         ledger.start(plan)
         if plan.number != 2:

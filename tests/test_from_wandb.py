@@ -42,7 +42,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         }
     )
     folder.mkdir()
-    planner, ledger = Planner(spec, folder / "study.journal"), Ledger(folder, "validation.elbo")
+    planner, ledger = Planner(spec, folder), Ledger(folder, "validation.elbo")
     runs = TrialRuns(folder, "demo", TrackingSettings(project="vae"))
     while isinstance(plan := planner.next(ledger.outcome), Plan):
         ledger.start(plan)

@@ -39,7 +39,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir()
     spec = parse({"name": "demo", "factors": FACTORS, "base": {"training": {"epochs": 3}, "replicates": 2}})
     (folder / "spec.yaml").write_text(spec.written())
-    planner, ledger = Planner(spec, folder / "study.journal"), Ledger(folder, "validation.elbo")
+    planner, ledger = Planner(spec, folder), Ledger(folder, "validation.elbo")
     runs = TrialRuns(folder, "demo", TrackingSettings())
     while isinstance(plan := planner.next(ledger.outcome), Plan):
         ledger.start(plan)

@@ -34,7 +34,7 @@ def simulate(
 ) -> list[Plan]:
     """Run a sweep without Ray: trials end in random order; a crash tears the journal and forgets the process."""
     order, outcomes, running = random.Random(seed), dict[int, Outcome](), list[Plan]()
-    planner = Planner(spec, folder / "study.journal")
+    planner = Planner(spec, folder)
     while True:
         while len(running) < workers and isinstance(plan := planner.next(outcomes.get), Plan):
             running.append(plan)
@@ -47,7 +47,7 @@ def simulate(
         if len(outcomes) in crash_after:
             with (folder / "study.journal").open("ab") as journal:
                 journal.write(b'{"op_code":4,"worker_id":"x","study')
-            planner = Planner(spec, folder / "study.journal")
+            planner = Planner(spec, folder)
             running = [plan for plan in planner.known if plan.number not in outcomes]
 
 
@@ -116,7 +116,7 @@ def test_a_repeated_configuration_becomes_new_replicates(tmp_path: Path) -> None
 def test_factorial_trials_are_told_to_optuna(tmp_path: Path) -> None:
     spec = specification()
     simulate(spec, tmp_path, workers=2)
-    trials = Planner(spec, tmp_path / "study.journal").study.trials
+    trials = Planner(spec, tmp_path).study.trials
     assert [trial.state.name for trial in trials].count("FAIL") == 1
     assert all(trial.state.is_finished() for trial in trials)
     assert all({"model.latent_dim", "training.learning_rate"} <= trial.params.keys() for trial in trials)
@@ -124,7 +124,7 @@ def test_factorial_trials_are_told_to_optuna(tmp_path: Path) -> None:
 
 def test_suggestions_wait_for_exactly_the_window(tmp_path: Path) -> None:
     spec = specification(window=2)
-    planner = Planner(spec, tmp_path / "study.journal")
+    planner = Planner(spec, tmp_path)
     for number in range(5):
         assert isinstance(planner.next({}.get), Plan), f"factorial trial {number} needs no result"
     assert isinstance(planner.next({number: Outcome("finished", -1.0) for number in range(3)}.get), Waiting)
@@ -145,7 +145,7 @@ def test_a_combination_that_cannot_be_run_is_planned_with_its_problem(tmp_path: 
             "search": {"trials": 1},
         }
     )
-    planner = Planner(spec, tmp_path / "study.journal")
+    planner = Planner(spec, tmp_path)
     plan = planner.next({}.get)
     assert isinstance(plan, Plan)
     assert "power of two" in (plan.problem or "")
@@ -182,5 +182,5 @@ def test_a_torn_journal_is_cut_back_to_what_is_whole(tmp_path: Path, cut: int) -
     assert repair(path) > 0
     assert path.with_name("study.journal.torn").read_bytes() == content[:-cut]
     assert repair(path) == 0
-    known = Planner(spec, path).known
+    known = Planner(spec, tmp_path).known
     assert known == before[: len(known)]
