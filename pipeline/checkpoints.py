@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
@@ -47,8 +48,25 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     except BaseException as error:
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
+            error.filename = error.filename or str(path)
             raise ConfigError(f"{path}: cannot be written: {error.strerror or error}") from error
         raise
+
+
+def full_disk(error: BaseException | None) -> str | None:
+    """The file or folder that found no space left, where that is what an error comes from; else None."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return str(error.filename or error.strerror)
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def set_aside(path: Path, why: str) -> None:
+    """Rename a damaged file to `NAME.damaged`, and say so."""
+    aside = path.with_name(path.name + ".damaged")
+    os.replace(path, aside)
+    log.warning("%s is damaged (%s): set aside as %s, and not used", path, why, aside.name)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -85,7 +103,7 @@ def save(path: Path, state: Mapping[str, Any], identity: Mapping[str, Any]) -> N
 def load(path: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
     """The state saved under `path`; None where there is none, or where the file was damaged.
 
-    A damaged file is named in the log and set aside as `NAME.corrupt`, never read. Nothing but tensors and plain
+    A damaged file is named in the log and set aside as `NAME.damaged`, never read. Nothing but tensors and plain
     values is unpickled.
 
     Raises:
@@ -98,9 +116,7 @@ def load(path: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except _Damaged as error:
-        aside = path.with_name(path.name + ".corrupt")
-        os.replace(path, aside)
-        log.warning("%s is damaged (%s): set aside as %s, and not used", path, error, aside.name)
+        set_aside(path, str(error))
         return None
     if differences := _differences(json.loads(content["identity"]), dict(identity)):
         raise ConfigError(f"{path}: belongs to another trial: {'; '.join(differences)}; choose another folder")

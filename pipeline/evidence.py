@@ -227,8 +227,9 @@ def prior_draws(vae: VAE, x: Tensor, generator: torch.Generator) -> Draw:
 
     @torch.no_grad()
     def draw(num: int) -> Tensor:
-        pixels = vae.decode(distributions.sample(vae.prior(), num, generator))
-        return torch.stack([pixels.log_prob(image) for image in x], dim=1)
+        z = distributions.sample(vae.prior(), num, generator)
+        blocks = (vae.decode(block) for block in z.split(vae.max_decodes or num))
+        return torch.cat([torch.stack([pixels.log_prob(image) for image in x], dim=1) for pixels in blocks])
 
     return draw
 

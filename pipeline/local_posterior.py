@@ -47,8 +47,7 @@ def optimise(vae: VAE, x: Tensor, steps: int, generator: torch.Generator) -> Dis
 
 def _features(vae: VAE, x: Tensor) -> Float[Tensor, "image feature"]:
     with torch.no_grad():
-        features: Tensor = vae.encoder(vae.grey(x))
-    return features.clone()
+        return vae.encode(x).clone()
 
 
 def _elbo(vae: VAE, x: Tensor, features: Tensor, noise: Float[Tensor, "sample image dim"]) -> Float[Tensor, " image"]:

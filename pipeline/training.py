@@ -75,9 +75,16 @@ def _named(split: str, elbo: float, reconstruction: float, kl: float, num_pixels
 class Replicate:
     """One seed of a configuration in training: weights, optimiser, random streams, its history and its best weights."""
 
-    def __init__(self, config: TrialConfig, data: ImageData, number: int, device: torch.device) -> None:
+    def __init__(
+        self,
+        config: TrialConfig,
+        data: ImageData,
+        number: int,
+        device: torch.device,
+        max_decodes: int | None = None,
+    ) -> None:
         self.config, self.data, self.number, self.device = config, data, number, device
-        self.vae = initial_vae(config, data, number).to(device)
+        self.vae = initial_vae(config, data, number, max_decodes).to(device)
         self.objective = build_objective(config)
         self.optimizer = torch.optim.Adam(self.vae.parameters(), lr=config.training.learning_rate, fused=True)
         self.generator = torch.Generator(device=device).manual_seed(self._seed("training"))
@@ -181,10 +188,11 @@ class Replicate:
         vars(self).update(state["plain"])
 
 
-def initial_vae(config: TrialConfig, data: ImageData, number: int) -> VAE:
+def initial_vae(config: TrialConfig, data: ImageData, number: int, max_decodes: int | None = None) -> VAE:
     """The replicate's VAE before training; the weights come from its own seed, on the CPU, whatever trains them."""
     generator = torch.Generator().manual_seed(replicate_seed(config.seed, number, "init"))
     vae = build_vae(config.model, image_shape=data.image_shape, levels=data.levels, generator=generator)
+    vae.max_decodes = max_decodes
     return vae.to(torch.float64) if config.training.precision == "float64" else vae
 
 
@@ -200,7 +208,9 @@ def _kl_weight(config: TrialConfig, progress: float) -> float:
 class Training:
     """All replicates of a trial. They advance together, so that means over seeds exist at every epoch."""
 
-    def __init__(self, config: TrialConfig, data: ImageData, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, config: TrialConfig, data: ImageData, device: torch.device | str = "cpu", max_decodes: int | None = None
+    ) -> None:
         device = torch.device(device)
         if config.training.precision == "bfloat16" and device.type != "cuda":
             raise ConfigError(f"training.precision 'bfloat16' needs a CUDA device, got {device.type!r}")
@@ -208,7 +218,7 @@ class Training:
         """The last epoch that every replicate has completed; epoch 0 is the model before training, -1 nothing yet."""
         numbers = range(config.first_replicate, config.first_replicate + config.replicates)
         data = data.to(device)
-        self.replicates = [Replicate(config, data, number, device) for number in numbers]
+        self.replicates = [Replicate(config, data, number, device, max_decodes) for number in numbers]
 
     def run(self) -> Iterator[list[Row]]:
         """Advance to the last epoch, yielding after each one the rows of all replicates.

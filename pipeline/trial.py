@@ -14,9 +14,10 @@ Every file is written whole or not at all. An interrupted run goes on from the f
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ from pipeline.measurement import Measurement, measure, total_seconds
 from pipeline.sampling import replicate_seed
 from pipeline.training import Replicate, Row, Training, TrainingDiverged, initial_vae
 from pipeline.trial_folder import mean_and_error, read_json
-from pipeline.vae import VAE
+from pipeline.vae import MAX_DECODES, VAE
+
+log = logging.getLogger(__name__)
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -77,6 +80,9 @@ def run_trial(
             and leaves a folder to go on from.
         threads: torch threads (None: as they are).
 
+    Where the device runs out of memory, the trial goes on from its last checkpoint with half as many images at once, as
+    often as that helps; its numbers are the same to rounding, and result.json says so.
+
     Raises:
         ConfigError: the folder holds another trial or cannot be written; data or device are not there.
         TrainingDiverged: a replicate's loss is not finite; history and replicates so far are in the folder.
@@ -86,20 +92,70 @@ def run_trial(
     if (folder / "result.json").is_file():
         return TrialResult(folder, read_json(folder / "result.json"))
     data = _prepare(config, device, data, data_dir, threads)
-    training, drawing = _train(config, data, folder, device, report)
-    measured = [_measured_once(config, data, folder, device, replicate.number) for replicate in training.replicates]
+    place, report = Place(device), _each_once(report)
+    while True:
+        try:
+            return TrialResult(folder, _run(config, data, folder, place, report, started))
+        except torch.OutOfMemoryError:
+            if place.max_decodes == 1:
+                raise
+            place = place.with_less_memory()
+        # The error is gone by now, and with it the tensors that its traceback held.
+        log.warning("%s: out of memory on %s: at most %d images at once now", folder, device, place.max_decodes)
+        torch.cuda.empty_cache()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a trial is computed, and how many images at once where memory ran out."""
+
+    device: str
+    max_decodes: int | None = None
+
+    def with_less_memory(self) -> Place:
+        return replace(self, max_decodes=(self.max_decodes or MAX_DECODES) // 2)
+
+
+def _each_once(report: Report | None) -> Report | None:
+    """A run that begins again from its checkpoint does not report an epoch again."""
+    if report is None:
+        return None
+    last = -1
+
+    def once(epoch: int, metrics: dict[str, float]) -> None:
+        nonlocal last
+        if epoch > last:
+            last = epoch
+            report(epoch, metrics)
+
+    return once
+
+
+def _run(
+    config: TrialConfig, data: ImageData, folder: Path, place: Place, report: Report | None, started: float
+) -> dict[str, Any]:
+    """From wherever the folder stands to result.json; returns its content."""
+    training, drawing = _train(config, data, folder, place, report)
+    measured = [_measured_once(config, data, folder, place, replicate.number) for replicate in training.replicates]
     if config.evaluation.pictures:
-        drawing += _draw_final(config, data, folder, device, _history(training))
+        drawing += _draw_final(config, data, folder, place, _history(training))
     rows = [_replicate_row(config, replicate, "finished") for replicate in training.replicates]
     seconds = {"training": sum(row["seconds.training"] for row in rows), **total_seconds(measured), "pictures": drawing}
     # After an interruption the parts include earlier runs, which this run's clock has not seen.
     seconds["total"] = max(time.perf_counter() - started, sum(seconds.values()))
     record = trial_folder.write_result(
-        folder, config, data, rows=rows, measured=measured, seconds=seconds, device=device
+        folder,
+        config,
+        data,
+        rows=rows,
+        measured=measured,
+        seconds=seconds,
+        device=place.device,
+        max_decodes=place.max_decodes,
     )
     for leftover in ("training.pt", *(f"measured_{replicate.number}.json" for replicate in training.replicates)):
         (folder / "checkpoints" / leftover).unlink(missing_ok=True)
-    return TrialResult(folder, record)
+    return record
 
 
 def evaluate_trial(
@@ -128,7 +184,7 @@ def evaluate_trial(
     rows, measured = [], []
     for number in range(config.first_replicate, config.first_replicate + config.replicates):
         weights, row = trial_folder.load_best(folder, trained, data, number)
-        measured.append(measure(config, data, _trained_vae(config, data, weights, number, device), number))
+        measured.append(measure(config, data, _trained_vae(config, data, weights, number, Place(device)), number))
         rows.append(row)
     seconds = total_seconds(measured) | {"total": time.perf_counter() - started}
     target = folder / "evaluations" / config_hash(config)
@@ -159,10 +215,10 @@ def _prepare(
 
 
 def _train(
-    config: TrialConfig, data: ImageData, folder: Path, device: str, report: Report | None
+    config: TrialConfig, data: ImageData, folder: Path, place: Place, report: Report | None
 ) -> tuple[Training, float]:
     """Train to the end from wherever the folder stands. Returns the training, and the seconds spent on pictures."""
-    training = Training(config, data, device)
+    training = Training(config, data, place.device, place.max_decodes)
     path, identity = folder / "checkpoints" / "training.pt", trial_folder.identity(config, data)
     if (state := checkpoints.load(path, identity)) is not None:
         training.restore(state)
@@ -241,24 +297,28 @@ def _replicate_row(config: TrialConfig, replicate: Replicate, status: str) -> Ro
 # --- what is done with trained weights ------------------------------------------------------------------------------
 
 
-def _trained_vae(config: TrialConfig, data: ImageData, weights: dict[str, Tensor], number: int, device: str) -> VAE:
-    vae = initial_vae(config, data, number)
+def _trained_vae(config: TrialConfig, data: ImageData, weights: dict[str, Tensor], number: int, place: Place) -> VAE:
+    vae = initial_vae(config, data, number, place.max_decodes)
     vae.load_state_dict(weights)
-    return vae.to(device).eval()
+    return vae.to(place.device).eval()
 
 
-def _best_vae(config: TrialConfig, data: ImageData, folder: Path, number: int, device: str) -> VAE:
+def _best_vae(config: TrialConfig, data: ImageData, folder: Path, number: int, place: Place) -> VAE:
     weights, _ = trial_folder.load_best(folder, config, data, number)
-    return _trained_vae(config, data, weights, number, device)
+    return _trained_vae(config, data, weights, number, place)
 
 
-def _measured_once(config: TrialConfig, data: ImageData, folder: Path, device: str, number: int) -> Measurement:
+def _measured_once(config: TrialConfig, data: ImageData, folder: Path, place: Place, number: int) -> Measurement:
     """A replicate's measurement, read back where an interrupted run had made it already."""
     path = folder / "checkpoints" / f"measured_{number}.json"
-    if not path.is_file():
-        checkpoints.write_json(path, measure(config, data, _best_vae(config, data, folder, number, device), number))
-    measured: Measurement = read_json(path)
-    return measured
+    if path.is_file():
+        try:
+            measured: Measurement = read_json(path)
+            return measured
+        except ConfigError as error:
+            checkpoints.set_aside(path, str(error))
+    checkpoints.write_json(path, measure(config, data, _best_vae(config, data, folder, number, place), number))
+    return dict(read_json(path))
 
 
 def _draw_samples(config: TrialConfig, training: Training, folder: Path) -> float:
@@ -271,10 +331,10 @@ def _draw_samples(config: TrialConfig, training: Training, folder: Path) -> floa
     return time.perf_counter() - started
 
 
-def _draw_final(config: TrialConfig, data: ImageData, folder: Path, device: str, history: list[Row]) -> float:
+def _draw_final(config: TrialConfig, data: ImageData, folder: Path, place: Place, history: list[Row]) -> float:
     """The training curves, and what the first replicate's best weights can show. Returns the seconds it took."""
     started, number = time.perf_counter(), config.first_replicate
-    vae = _best_vae(config, data, folder, number, device)
+    vae = _best_vae(config, data, folder, number, place)
     seed, target = replicate_seed(config.seed, number, "pictures"), folder / "pictures"
     pictures.samples(vae, target / "samples_final.png", seed=seed)
     pictures.reconstructions(vae, data.test, target / "reconstructions.png", seed=seed)

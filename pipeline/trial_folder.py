@@ -84,11 +84,13 @@ def write_result(
     measured: list[Measurement],
     seconds: dict[str, float],
     device: str,
+    max_decodes: int | None = None,
 ) -> dict[str, Any]:
     """Write the tables and then result.json, whose presence marks a finished trial. Returns its content.
 
     Args:
         rows: of the `replicates` table, in the order of `measured`.
+        max_decodes: images at once, where memory ran out.
     """
     rows = [
         row | result["metrics"] | {f"seconds.{part}": value for part, value in result["seconds"].items()}
@@ -116,6 +118,7 @@ def write_result(
             "python": platform.python_version(),
             "device": f"{device} ({torch.cuda.get_device_name(device)})" if device.startswith("cuda") else device,
             "threads": torch.get_num_threads(),
+            **({"max_decodes": max_decodes} if max_decodes else {}),
         },
     }
     checkpoints.write_json(folder / "result.json", record)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor, nn
 from torch.distributions import Distribution, Laplace, Normal
+from torch.utils.checkpoint import checkpoint
 
 from pipeline import config as cfg
 from pipeline import distributions as dist
@@ -47,6 +49,9 @@ class VAE(nn.Module):
         self.encoder, self.posterior_head, self.prior_module = encoder, posterior_head, prior_module
         self.decoder, self.likelihood = decoder, likelihood
         self.latent_dim, self.image_shape, self.levels = latent_dim, image_shape, levels
+        self.max_decodes: int | None = None
+        """Images encoded or decoded at once, where memory ran out: then with gradients too, which are recomputed block
+        by block. The results are the same to rounding."""
 
     @property
     def num_pixels(self) -> int:
@@ -74,8 +79,22 @@ class VAE(nn.Module):
 
     def posterior(self, x: Shaped[Tensor, "batch height width"]) -> Distribution:
         """q(z|x), batch shape [batch], event shape [dim]."""
-        posterior: Distribution = self.posterior_head(self.encoder(self.grey(x)))
+        posterior: Distribution = self.posterior_head(self.encode(x))
         return posterior
+
+    def encode(self, x: Shaped[Tensor, "batch height width"]) -> Float[Tensor, "batch feature"]:
+        """The features from which the posterior's head makes q(z|x)."""
+        grey = self.grey(x)
+        blocks = grey.split(self.max_decodes) if self.max_decodes else (grey,)
+        features = [self._in_little_memory(self.encoder, block) for block in blocks]
+        return features[0] if len(features) == 1 else torch.cat(features)
+
+    def _in_little_memory(self, function: Callable[..., Tensor], *arguments: Tensor) -> Tensor:
+        """A block's value; its gradient, where memory ran out, by computing the block once more."""
+        if self.max_decodes is None or not torch.is_grad_enabled():
+            return function(*arguments)
+        value: Tensor = checkpoint(function, *arguments, use_reentrant=False, preserve_rng_state=False)
+        return value
 
     def prior(self) -> Distribution:
         """p(z), batch shape [], event shape [dim]."""
@@ -95,13 +114,18 @@ class VAE(nn.Module):
         max_decodes: int = MAX_DECODES,
     ) -> Float[Tensor, "sample batch"]:
         """log p(x|z) in nats per image, from one decoder call; without gradients in blocks of at most `max_decodes`."""
-        if torch.is_grad_enabled() or z.shape[0] * z.shape[1] <= max_decodes:
-            return self.decode(z).log_prob(x)
+        limit = min(max_decodes, self.max_decodes or max_decodes)
+        whole = torch.is_grad_enabled() and self.max_decodes is None
+        if whole or z.shape[0] * z.shape[1] <= limit:
+            return self._score(z, x)
         columns = []
-        for images, draws in zip(x.split(max_decodes), z.split(max_decodes, dim=1), strict=True):
-            blocks = draws.split(max(1, max_decodes // len(images)))
-            columns.append(torch.cat([self.decode(block).log_prob(images) for block in blocks]))
+        for images, draws in zip(x.split(limit), z.split(limit, dim=1), strict=True):
+            blocks = draws.split(max(1, limit // len(images)))
+            columns.append(torch.cat([self._in_little_memory(self._score, block, images) for block in blocks]))
         return torch.cat(columns, dim=1)
+
+    def _score(self, z: Tensor, x: Tensor) -> Tensor:
+        return self.decode(z).log_prob(x)
 
     def terms(self, x: Shaped[Tensor, "batch height width"], noise: Float[Tensor, "sample batch dim"]) -> Terms:
         """Draws z ~ q(z|x) from standard normal noise, with the three log densities of each."""

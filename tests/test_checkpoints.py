@@ -64,9 +64,9 @@ def test_a_damaged_file_is_named_set_aside_and_not_read(path, damage, caplog):
     with caplog.at_level(logging.WARNING):
         assert checkpoints.load(path, IDENTITY) is None
     assert str(path) in caplog.text
-    assert "set aside as training.pt.corrupt" in caplog.text
+    assert "set aside as training.pt.damaged" in caplog.text
     assert not path.exists()
-    assert path.with_name("training.pt.corrupt").read_bytes() == damage(content)
+    assert path.with_name("training.pt.damaged").read_bytes() == damage(content)
     assert checkpoints.load(path, IDENTITY) is None
 
 
@@ -93,7 +93,7 @@ def test_a_file_that_would_run_code_is_not_unpickled(tmp_path):
     torch.save({"schema": 1, "identity": "{}", "state": Harmful()}, path)
     assert checkpoints.load(path, {}) is None
     assert not (tmp_path / "harm").exists()
-    assert path.with_name("training.pt.corrupt").exists()
+    assert path.with_name("training.pt.damaged").exists()
 
 
 def test_a_checkpoint_of_another_configuration_is_refused(path):

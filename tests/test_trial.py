@@ -225,7 +225,7 @@ def test_a_damaged_checkpoint_starts_again_to_the_same_numbers(tmp_path, finishe
     path = tmp_path / "checkpoints" / "training.pt"
     path.write_bytes(path.read_bytes()[:1000])
     assert run_trial(_config(), tmp_path, data=digits).metrics == result.metrics
-    assert path.with_name("training.pt.corrupt").exists()
+    assert path.with_name("training.pt.damaged").exists()
 
 
 def test_saving_is_throttled(tmp_path, digits, monkeypatch):
