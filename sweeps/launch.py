@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import tempfile
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from ray import tune
 
+from pipeline.config import DataConfig
+from pipeline.data import ImageData
+from sweeps.early_stopping import EarlyStopping
 from sweeps.events import Recorder, Suggester, Tracker
-from sweeps.interrupts import terminable
+from sweeps.interrupts import Interrupts
 from sweeps.ledger import Ledger, Periodic
 from sweeps.options import Resources
 from sweeps.progress import Progress
 from sweeps.ray_session import session
 from sweeps.recorder import CLOSE_SECONDS, END_SECONDS, settings_of
+from sweeps.scratch import folder as temporary_folder
 from sweeps.search import Planner
+from sweeps.shared_data import share
 from sweeps.spec import SweepSpec
+from sweeps.sweep_copy import Arrivals, SweepCopy
 from sweeps.worker import Job, trainable
 
 
@@ -27,9 +34,18 @@ def run_trials(
     resources: Resources,
     progress: Progress,
     collect: Periodic,
+    deadline: float = math.inf,
+    *,
+    data: Mapping[DataConfig, ImageData],
+    copy: SweepCopy | None = None,
+    interrupts: Interrupts,
 ) -> bool:
-    """Run what is left of the sweep. False if it was interrupted."""
-    suggester = Suggester(planner, ledger, ledger.reconcile(planner.known))
+    """Run what is left of the sweep, starting no more trials after `deadline` on the monotonic clock.
+
+    False if it was interrupted.
+    """
+    suggester = Suggester(planner, ledger, ledger.reconcile(planner.known), deadline)
+    stopping = EarlyStopping(spec, planner, ledger)
     tracker = Tracker(
         ledger.folder,
         spec.name,
@@ -39,11 +55,13 @@ def run_trials(
         warn=progress.warn,
     )
     tracker.ledger = ledger
-    with session(resources), terminable(), tempfile.TemporaryDirectory(prefix="elbosweep-") as scratch, progress:
+    with session(resources), interrupts.stopping(tracker.interrupt), temporary_folder() as scratch, progress:
+        function = tune.with_parameters(trainable(job), data=share(data))
         tuner = tune.Tuner(
-            tune.with_resources(trainable(job), {"cpu": resources.cpus, "gpu": resources.gpus}),
+            tune.with_resources(function, {"cpu": resources.cpus, "gpu": resources.gpus}),
             tune_config=tune.TuneConfig(
                 search_alg=suggester,
+                scheduler=stopping,
                 num_samples=-1,
                 max_concurrent_trials=resources.workers,
                 reuse_actors=True,
@@ -52,8 +70,12 @@ def run_trials(
             ),
             run_config=tune.RunConfig(
                 name=spec.name,
-                storage_path=scratch,
-                callbacks=[Recorder(planner, ledger, progress, collect), tracker],
+                storage_path=str(scratch),
+                callbacks=[
+                    Arrivals(job.folder, copy),
+                    Recorder(planner, ledger, stopping, progress, collect, interrupts),
+                    tracker,
+                ],
                 failure_config=tune.FailureConfig(max_failures=spec.retries),
                 verbose=0,
             ),

@@ -1,21 +1,33 @@
-"""A Ray to run trials on: one of our own on this machine, silent, and gone without a trace at the end."""
+"""A Ray to run trials on: one of our own on this machine, silent, and gone without a trace at the end; or a cluster."""
 
 from __future__ import annotations
 
 import logging
-import math
-import shutil
+import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+import pipeline
+import sweeps
+from pipeline.config import ConfigError
+from sweeps import scratch
 from sweeps.options import Resources
+from sweeps.resources import gpus_needed
+from sweeps.workplace import NOT_SHARED
 
 SHORTEST_SOCKET_PATH = 40
 """Characters that Ray's folder may have so that its sockets stay below the system's limit (107)."""
+REACH_SECONDS = 5.0
+NODE_SECONDS = 60.0
+FOR_WORKERS = ("RAY_AIR_NEW_OUTPUT", "RAY_CHDIR_TO_TRIAL_DIR", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO")
+"""Settings of `sweeps` that Ray reads in the workers, whose environment is their node's."""
 
 
 @contextmanager
@@ -24,22 +36,109 @@ def session(resources: Resources) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    for name in ("ray", "ray.tune", "ray.train"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    scratch = tempfile.mkdtemp(prefix="ray-")
-    own_folder: dict[str, Any] = {"_temp_dir": scratch} if len(scratch) <= SHORTEST_SOCKET_PATH else {}
+    _silence()
+    with scratch.folder() as folder:
+        own: dict[str, Any] = {"_temp_dir": str(folder)} if len(str(folder)) <= SHORTEST_SOCKET_PATH else {}
+        try:
+            ray.init(
+                address="local",
+                num_cpus=resources.workers * resources.cpus,
+                num_gpus=gpus_needed(resources),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.CRITICAL,
+                _node_ip_address="127.0.0.1",
+                **own,
+            )
+            yield
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def joined(address: str | None) -> Iterator[None]:
+    """Connected to an existing cluster, which is left as it was; without an address nothing happens.
+
+    Our own code travels with the connection; packages of others must be installed on the nodes.
+
+    Raises:
+        ConfigError: there is no Ray at `address`, or this machine is not part of it.
+    """
+    if address is None:
+        yield
+        return
+    _silence()
+    _reach(address)
+    packages = [str(Path(package.__path__[0]).resolve()) for package in (pipeline, sweeps)]
+    environment = {name: os.environ[name] for name in FOR_WORKERS}
     try:
         ray.init(
-            address="local",
-            num_cpus=resources.workers * resources.cpus,
-            num_gpus=math.ceil(resources.workers * resources.gpus),
-            include_dashboard=False,
+            address=address,
             log_to_driver=False,
             logging_level=logging.CRITICAL,
-            _node_ip_address="127.0.0.1",
-            **own_folder,
+            runtime_env={"py_modules": packages, "excludes": ["__pycache__"], "env_vars": environment},
         )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"--address: {address}: {_first_line(error)}") from None
+    try:
         yield
     finally:
         ray.shutdown()
-        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _reach(address: str) -> None:
+    """Ray itself would wait for a minute."""
+    if address == "auto":
+        return
+    if address.startswith("ray://"):
+        raise ConfigError(
+            f"--address: {address}: Ray's client would run the sweep on the head node, away from its folder: "
+            "run elbosweep on a node of the cluster (or by `ray job submit`) with --address auto"
+        )
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigError(f"--address: must be auto or HOST:PORT, got {address!r}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise ConfigError(f"--address: {address}: cannot be reached: {_first_line(error)}") from None
+
+
+def cluster(address: str | None) -> dict[str, float] | None:
+    """What the joined cluster has, by Ray's names; None without one."""
+    return None if address is None else dict(ray.cluster_resources())
+
+
+def check_shared(runs_dir: Path) -> None:
+    """Every node of the joined cluster must see the runs folder, where a sweep has no storage.
+
+    Raises:
+        ConfigError: names the nodes that do not.
+    """
+    runs_dir.mkdir(parents=True, exist_ok=True)
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    look = ray.remote(num_cpus=0)(_sees)
+    with tempfile.NamedTemporaryFile(dir=runs_dir, prefix=".shared-") as file:
+        answers = []
+        for node in nodes:
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            answers.append(look.options(scheduling_strategy=there).remote(file.name))
+        try:
+            seen = ray.get(answers, timeout=NODE_SECONDS)
+        except ray.exceptions.RayError as error:
+            raise ConfigError(f"--address: a node of the cluster cannot run our code: {_first_line(error)}") from None
+    if blind := [node["NodeManagerAddress"] for node, answer in zip(nodes, seen) if not answer]:
+        raise ConfigError(f"{runs_dir}: on node {', '.join(blind)}: {NOT_SHARED}")
+
+
+def _sees(path: str) -> bool:
+    return Path(path).exists()
+
+
+def _silence() -> None:
+    for name in ("ray", "ray.tune", "ray.train"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

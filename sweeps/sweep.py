@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import fcntl
 import itertools
+import math
 import os
 import re
 import shutil
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,21 +24,26 @@ from typing import Any, Literal
 import yaml
 from rich.console import Console
 
-from pipeline.checkpoints import write_json, write_text
+from pipeline.checkpoints import full_disk, write_json, write_text
 from pipeline.config import ConfigError, DataConfig, override, read_yaml
 from pipeline.data import ImageData
 from pipeline.data import load as load_data
-from sweeps import launch, provenance, references
+from sweeps import launch, provenance, ray_session, references, study, sweep_copy
 from sweeps.collect import collect
+from sweeps.interrupts import INTERRUPTED, Interrupts
 from sweeps.ledger import Ledger, Periodic, now, read_json
+from sweeps.options import Resources
 from sweeps.progress import Progress, duration
 from sweeps.reconciliation import Reconciliation, make_whole, reconcile
 from sweeps.resources import resolve_resources
 from sweeps.search import Planner
 from sweeps.spec import NAME_PATTERN, SweepSpec, parse
+from sweeps.storage import Storage
+from sweeps.sweep_copy import SweepCopy
 from sweeps.worker import Job, TrialFunction
 
 State = Literal["running", "finished", "failed", "interrupted"]
+Data = Mapping[DataConfig, ImageData]
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,10 @@ class Setting:
     workers: int | None = None
     wandb: str | None = None
     """Mode of W&B in place of the specification's, for this process."""
+    address: str | None = None
+    """An existing Ray cluster to run on; None starts a Ray on this machine."""
+    storage: str | None = None
+    """URL in place of the specification's storage."""
     command: str = ""
     console: Console | None = None
     function: TrialFunction | None = None
@@ -60,44 +71,112 @@ def start(spec: SweepSpec, setting: Setting, *, force: bool = False) -> int:
     Raises:
         ConfigError: the name exists, data are missing, or the folder cannot be written; nothing was overwritten.
     """
-    folder = setting.runs_dir.resolve() / spec.name
-    data = load_all(spec, setting.data_dir)
-    if folder.exists() and not force:
-        raise ConfigError(f"{folder}: exists: say `elbosweep resume {spec.name}`, or --force to replace it")
-    if folder.exists():
-        _remove(folder)
-    write_text(folder / "spec.yaml", spec.written())
-    with locked(folder):
-        info = provenance.describe(spec, setting.command, data) | {"started": now(), "resumed": 0, "seconds": 0.0}
-        return _drive(spec, folder, setting, data, info)
+    spec, folder = _with(spec, storage=setting.storage), setting.runs_dir.resolve() / spec.name
+    with ray_session.joined(setting.address):
+        data, resources, storage = _prepare(spec, setting)
+        if folder.exists() and not force:
+            raise ConfigError(f"{folder}: exists: say `elbosweep resume {spec.name}`, or --force to replace it")
+        if storage is not None:
+            sweep_copy.make_room(storage, spec.name, force=force)
+        study.claim(spec, folder, force=force)
+        if folder.exists():
+            _remove(folder)
+        write_text(folder / "spec.yaml", spec.written())
+        with locked(folder):
+            info = provenance.describe(spec, setting.command, list(data.values()))
+            info |= {"started": now(), "resumed": 0, "seconds": 0.0}
+            copy = None if storage is None else SweepCopy(folder, storage)
+            return _drive(spec, folder, setting, data, resources, copy, info)
 
 
 def resume(name: str, setting: Setting) -> int:
     """Go on with an interrupted sweep: finished trials are kept, running ones go on from their checkpoints."""
+    _bring(name, setting)
     folder = find(name, setting.runs_dir)
-    spec = _with_wandb(read_spec(folder), setting.wandb)
+    given = read_spec(folder)
+    spec = _with(given, storage=setting.storage, wandb=setting.wandb)
+    with ray_session.joined(setting.address):
+        data, resources, storage = _prepare(spec, setting)
+        with locked(folder):
+            copy = None if storage is None else SweepCopy(folder, storage)
+            if copy is not None:
+                copy.catch_up()
+            if spec.storage != given.storage:
+                write_text(folder / "spec.yaml", _with(given, storage=spec.storage).written())
+            before = read_json(folder / "sweep.json") if (folder / "sweep.json").exists() else {}
+            info = provenance.describe(spec, setting.command, list(data.values()))
+            was, are = before.get("data", {}).get("checksum"), info["data"]["checksum"]
+            if was not in (None, are):
+                raise ConfigError(f"{folder}: was started with other data: checksum must be {was}, got {are}")
+            info |= {key: before[key] for key in ("started", "seconds") if key in before}
+            info |= {"resumed": before.get("resumed", 0) + 1}
+            return _drive(spec, folder, setting, data, resources, copy, info)
+
+
+def _bring(name: str, setting: Setting) -> None:
+    """Get the record of a sweep that ran on another machine from its storage, if it is not here."""
+    folder = setting.runs_dir.resolve() / name
+    if setting.storage is None or not re.fullmatch(NAME_PATTERN, name) or (folder / "spec.yaml").is_file():
+        return
+    sweep_copy.bring(Storage.parse(setting.storage) / name, name, folder)
+
+
+def _prepare(spec: SweepSpec, setting: Setting) -> tuple[Data, Resources, Storage | None]:
+    """All that a sweep needs, looked at before anything is written."""
+    resources = resolve_resources(spec, setting.workers, ray_session.cluster(setting.address))
+    storage = sweep_copy.opened(spec)
     data = load_all(spec, setting.data_dir)
-    with locked(folder):
-        before = read_json(folder / "sweep.json") if (folder / "sweep.json").exists() else {}
-        info = provenance.describe(spec, setting.command, data)
-        was, are = before.get("data", {}).get("checksum"), info["data"]["checksum"]
-        if was not in (None, are):
-            raise ConfigError(f"{folder}: was started with other data: checksum must be {was}, got {are}")
-        info |= {key: before[key] for key in ("started", "seconds") if key in before}
-        return _drive(spec, folder, setting, data, info | {"resumed": before.get("resumed", 0) + 1})
+    if setting.address is not None and storage is None:
+        ray_session.check_shared(setting.runs_dir.resolve())
+    return data, resources, storage
 
 
-def _with_wandb(spec: SweepSpec, mode: str | None) -> SweepSpec:
-    if mode is None:
-        return spec
+def _with(spec: SweepSpec, *, storage: str | None = None, wandb: str | None = None) -> SweepSpec:
+    """The specification with what the command line says in its place."""
     tree = yaml.safe_load(spec.written())
-    return parse({**tree, "tracking": {**tree["tracking"], "wandb": mode}}, spec.name)
+    if storage is not None:
+        tree["storage"] = storage
+    if wandb is not None:
+        tree["tracking"]["wandb"] = wandb
+    return parse(tree, spec.name) if (storage, wandb) != (None, None) else spec
 
 
-def _drive(spec: SweepSpec, folder: Path, setting: Setting, data: list[ImageData], info: dict[str, Any]) -> int:
+def _drive(
+    spec: SweepSpec,
+    folder: Path,
+    setting: Setting,
+    data: Data,
+    resources: Resources,
+    copy: SweepCopy | None,
+    info: dict[str, Any],
+) -> int:
+    """Run the sweep under the eyes of whoever may stop it: a signal, or a disk that is full."""
+    interrupts = Interrupts(f"interrupted; to go on: elbosweep resume {spec.name}", lambda: _mark_interrupted(folder))
+    with interrupts.watched():
+        try:
+            return _run(spec, folder, setting, data, resources, copy, info, interrupts)
+        except KeyboardInterrupt:
+            print(interrupts.last_words, file=sys.stderr)
+            return INTERRUPTED
+        except Exception as error:
+            if (place := full_disk(error)) is None:
+                raise
+            print(_disk_is_full(place, spec), file=sys.stderr)
+            return 1
+
+
+def _run(
+    spec: SweepSpec,
+    folder: Path,
+    setting: Setting,
+    data: Data,
+    resources: Resources,
+    copy: SweepCopy | None,
+    info: dict[str, Any],
+    interrupts: Interrupts,
+) -> int:
     began, before = time.monotonic(), info.get("seconds", 0.0)
     planner, ledger = Planner(spec, folder), Ledger(folder, *spec.search.modes)
-    resources = resolve_resources(spec, setting.workers)
     progress = Progress(
         ledger,
         name=spec.name,
@@ -109,7 +188,17 @@ def _drive(spec: SweepSpec, folder: Path, setting: Setting, data: list[ImageData
     )
     if spec.search.trials and resources.workers > spec.search.window:
         progress.warn(f"search.window: at most {spec.search.window} of {resources.workers} workers can search at once")
-    job = Job(spec.base, folder / "trials", resources.cpus, setting.data_dir, setting.function or _run_trial())
+    deadline = began - before + 3600 * (math.inf if spec.budget.hours is None else spec.budget.hours)
+    function, storage = setting.function or _run_trial(), None if copy is None else copy.storage
+    job = Job(
+        spec.base,
+        folder / "trials",
+        resources.cpus,
+        setting.data_dir,
+        function,
+        storage,
+        spec.limits.trial_minutes,
+    )
 
     def save(state: State) -> None:
         rows = collect(ledger, spec)
@@ -118,22 +207,55 @@ def _drive(spec: SweepSpec, folder: Path, setting: Setting, data: list[ImageData
         resource = resources.model_dump(mode="json")
         tree = info | {"state": state, "ended": now(), "seconds": seconds, "counts": counts, "rows": rows}
         write_json(folder / "sweep.json", tree | {"resources": resource, "total": planner.total})
+        if copy is not None:
+            copy.push(progress.warn)
 
     save("running")
     complete = False
     try:
-        complete = launch.run_trials(spec, planner, ledger, job, resources, progress, Periodic(lambda: save("running")))
-    except KeyboardInterrupt:
-        pass
+        complete = launch.run_trials(
+            spec,
+            planner,
+            ledger,
+            job,
+            resources,
+            progress,
+            Periodic(lambda: save("running")),
+            deadline,
+            data=data,
+            copy=copy,
+            interrupts=interrupts,
+        )
     finally:
         save("interrupted" if not complete else "finished" if not ledger.count("failed") else "failed")
+    if interrupts.full_disk is not None:
+        progress.warn(_disk_is_full(interrupts.full_disk, spec))
+        return 1
     if not complete:
-        references.write(folder, spec, data, planner.study)
-        progress.warn(f"interrupted; to go on: elbosweep resume {spec.name}")
-        return 130
+        references.write(folder, spec, list(data.values()), planner.study)
+        if copy is not None:
+            copy.push(progress.warn, final=True)
+        progress.warn(interrupts.last_words)
+        return INTERRUPTED
     reconciliation = _reconcile(folder, spec, ledger, progress)
-    references.write(folder, spec, data, planner.study)
+    references.write(folder, spec, list(data.values()), planner.study)
+    for number in (number for number, record in ledger.records.items() if record.status == "stopped"):
+        # Weights and optimiser of a trial that nobody goes on with: most of what an early stop would leave on the disk.
+        (ledger.trial_folder(number) / "checkpoints" / "training.pt").unlink(missing_ok=True)
+    if copy is not None:
+        copy.push(progress.warn, final=True)
+    if planner.ended is not None:
+        progress.warn(planner.ended)
     return max(_farewell(spec, ledger, time.monotonic() - began, progress), 1 if reconciliation.gaps else 0)
+
+
+def _mark_interrupted(folder: Path) -> None:
+    info = read_json(folder / "sweep.json")
+    write_json(folder / "sweep.json", info | {"state": "interrupted", "ended": now()})
+
+
+def _disk_is_full(place: str, spec: SweepSpec) -> str:
+    return f"the disk is full: {place}; free some space, then: elbosweep resume {spec.name}"
 
 
 def _reconcile(folder: Path, spec: SweepSpec, ledger: Ledger, progress: Progress) -> Reconciliation:
@@ -149,7 +271,8 @@ def _reconcile(folder: Path, spec: SweepSpec, ledger: Ledger, progress: Progress
 
 def _farewell(spec: SweepSpec, ledger: Ledger, seconds: float, progress: Progress) -> int:
     failed = ledger.count("failed")
-    counts = f"{ledger.count('finished')} trials finished, {failed} failed"
+    stopped = f", {ledger.count('stopped')} stopped early" if ledger.count("stopped") else ""
+    counts = f"{ledger.count('finished')} trials finished{stopped}, {failed} failed"
     progress.warn(f"{spec.name}: {counts} in {duration(seconds)}: {ledger.folder}")
     return 1 if failed else 0
 
@@ -222,11 +345,11 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(aside)
 
 
-def load_all(spec: SweepSpec, data_dir: Path | None) -> list[ImageData]:
+def load_all(spec: SweepSpec, data_dir: Path | None) -> Data:
     """Every data set that the specification can ask for: missing data are found before anything starts."""
     parameters = {key: value.ends for key, value in spec.parameters().items() if key.startswith("data.")}
     configs: dict[DataConfig, None] = {}
     for values in itertools.product(*parameters.values()):
         tree = override(spec.base, dict(zip(parameters, values)))
         configs[DataConfig.model_validate(tree["data"])] = None
-    return [load_data(config, data_dir) for config in configs]
+    return {config: load_data(config, data_dir) for config in configs}

@@ -20,6 +20,14 @@ DataDir = Annotated[
     Path | None, typer.Option("--data-dir", envvar="ELBOSWEEP_DATA", help="Data sets, in torchvision's layout.")
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="Trials at the same time (default: the specification's).")]
+Address = Annotated[
+    str | None,
+    typer.Option(metavar="auto|HOST:PORT", help="An existing Ray cluster to run on (default: a Ray on this machine)."),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="s3://, gs:// or file:/// folder that trials are kept in, by the sweep's name."),
+]
 Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a dotted key.")]
 Wandb = Annotated[str | None, typer.Option(envvar="WANDB_MODE", help="offline, online or disabled.")]
 Name = Annotated[str, typer.Argument(help="Name of a sweep: its folder in the runs folder.")]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from sweeps.commands.common import RUNS, DataDir, Name, RunsDir, Wandb, Workers, app, print_table
+from sweeps.commands.common import RUNS, Address, DataDir, Name, RunsDir, Storage, Wandb, Workers, app, print_table
 
 if TYPE_CHECKING:
     from sweeps.sweep import Setting
@@ -23,6 +23,8 @@ def run(
     data_dir: DataDir = None,
     wandb: Wandb = None,
     workers: Workers = None,
+    address: Address = None,
+    storage: Storage = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a sweep of the same name.")] = False,
     runs_dir: RunsDir = RUNS,
 ) -> None:
@@ -40,18 +42,26 @@ def run(
     specification = parse(tree, str(path))
     from sweeps import sweep
 
-    code = sweep.start(specification, _setting(runs_dir, data_dir, workers), force=force)
+    setting = replace(_setting(runs_dir, data_dir, workers), address=address, storage=storage)
+    code = sweep.start(specification, setting, force=force)
     _finish(specification.name, runs_dir, code)
 
 
 @app.command()
 def resume(
-    name: Name, data_dir: DataDir = None, wandb: Wandb = None, workers: Workers = None, runs_dir: RunsDir = RUNS
+    name: Name,
+    data_dir: DataDir = None,
+    wandb: Wandb = None,
+    workers: Workers = None,
+    address: Address = None,
+    storage: Storage = None,
+    runs_dir: RunsDir = RUNS,
 ) -> None:
     """Go on with an interrupted sweep: finished trials are kept, running ones go on from their checkpoints."""
     from sweeps import sweep
 
-    code = sweep.resume(name, replace(_setting(runs_dir, data_dir, workers), wandb=wandb))
+    setting = replace(_setting(runs_dir, data_dir, workers), address=address, storage=storage, wandb=wandb)
+    code = sweep.resume(name, setting)
     _finish(name, runs_dir, code)
 
 
@@ -65,9 +75,12 @@ def _setting(runs_dir: Path, data_dir: Path | None, workers: int | None) -> Sett
 
 def _finish(name: str, runs_dir: Path, code: int) -> NoReturn:
     if code != 130:
+        from sweeps import sweep, sweep_copy
         from sweeps.references import write_calibration
 
-        write_calibration(runs_dir.resolve() / name)
+        folder = runs_dir.resolve() / name
+        write_calibration(folder)
+        sweep_copy.push_file(folder, sweep.read_spec(folder), "calibration.parquet")
     raise typer.Exit(code)
 
 
