@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.data import ImageData, histogram_floor
 from pipeline.linear_gaussian import ppca_curve
@@ -46,20 +48,29 @@ def _dims(folder: Path, spec: SweepSpec) -> list[int]:
 
 
 def importance_rows(study: optuna.Study) -> list[dict[str, Any]]:
-    """Share of the metric's variation by parameter (PED-ANOVA); none where the study is too small to tell."""
+    """Share of the first objective's variation by parameter (PED-ANOVA); none where too few trials could tell."""
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(complete) < FEWEST_TRIALS or len({trial.value for trial in complete}) < 2:
+    if len(complete) < FEWEST_TRIALS or len({trial.values[0] for trial in complete}) < 2:
         return []
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # slow to import
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator computes", UserWarning)
         try:
             evaluator = PedAnovaImportanceEvaluator(target_quantile=0.25)
-            found = get_param_importances(study, evaluator=evaluator)
+            found = get_param_importances(study, evaluator=evaluator, target=_first_objective(study))
         except (RuntimeError, ValueError):
             return []
     return [{"parameter": key, "importance": float(value)} for key, value in found.items()]
+
+
+def _first_objective(study: optuna.Study) -> Callable[[FrozenTrial], float] | None:
+    """None where it is the only one. The evaluator looks for what makes its target small."""
+    if len(study.directions) == 1:
+        return None
+    sign = -1.0 if study.directions[0] is StudyDirection.MAXIMIZE else 1.0
+    return lambda trial: sign * trial.values[0]
 
 
 def write_calibration(folder: Path) -> None:

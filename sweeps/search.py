@@ -54,8 +54,8 @@ class Outcome:
     standard_error: float | None = None
     others: tuple[float, ...] = ()
     """Further objectives, in the specification's order."""
-    stopped: tuple[int, float] | None = None
-    """Epoch at which early stopping ended it, and the metric there."""
+    stopped: tuple[tuple[int, float], ...] = ()
+    """Epochs at which early stopping looked at the trial that it ended, and the metric then."""
 
     @property
     def usable(self) -> bool:
@@ -84,6 +84,8 @@ class Planner:
         trials = self.study.get_trials(deepcopy=False)
         self._torn: FrozenTrial | None = trials.pop() if trials and PLAN not in trials[-1].user_attrs else None
         self.known = [Plan(**trial.user_attrs[PLAN]) for trial in trials]
+        self.ended: str | None = None
+        """What cut factorial part, search and refinement short, if anything did."""
         self._told = sum(trial.state.is_finished() for trial in trials)
         self._replicates = Counter[str]()
         self._begun = Counter[str]()
@@ -106,10 +108,12 @@ class Planner:
             closed: the time is up: nothing but confirmation starts.
         """
         number = len(self.known)
-        within = number < (self.spec.budget.trials or math.inf)
-        if within and not closed and not self._begun["confirm"]:
-            found = self._explore(number, outcome)
-            if found is not None:
+        if not self._begun["confirm"]:
+            if closed:
+                self.ended = f"budget.hours: {self.spec.budget.hours:g} are used up after {number} trials"
+            elif number >= (self.spec.budget.trials or math.inf):
+                self.ended = f"budget.trials: {self.spec.budget.trials} are used up"
+            elif (found := self._explore(number, outcome)) is not None:
                 return found
         explored, confirming = number - self._begun["confirm"], self._begun["confirm"]
         if not self._tell(explored, outcome):
@@ -131,6 +135,7 @@ class Planner:
         if not self._tell(seen, outcome):
             return WAITING
         if self._reached(seen, outcome):
+            self.ended = f"budget.target: {self.spec.search.metric} {self.spec.budget.target:g} is reached"
             return None
         if searching:
             return self._suggest(number)
@@ -151,10 +156,10 @@ class Planner:
                 return False
             if result.value is not None and result.usable:
                 self.study.tell(number, [result.value, *result.others])
-            elif result.stopped is not None and not result.others and len(self.spec.search.modes) == 1:
+            elif result.stopped:
                 trial = self.study.get_trials(deepcopy=False)[number]
-                epoch, value = result.stopped
-                self.study._storage.set_trial_intermediate_value(trial._trial_id, epoch, value)
+                for epoch, value in result.stopped:
+                    self.study._storage.set_trial_intermediate_value(trial._trial_id, epoch, value)
                 self.study.tell(number, state=TrialState.PRUNED)
             else:
                 self.study.tell(number, state=TrialState.FAIL)

@@ -10,7 +10,7 @@ import optuna
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.study import StudyDirection
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.config import ConfigError
@@ -65,8 +65,8 @@ def claim(spec: SweepSpec, folder: Path, *, force: bool) -> None:
     Raises:
         ConfigError: the database holds a study of this name, and `force` was not given.
     """
-    if (url := spec.search.storage) is None:
-        return
+    if (url := spec.search.storage) is None or _inside(make_url(url)):
+        return  # the study comes and goes with the folder
     try:
         storage = _database(url, folder)
         if spec.name not in optuna.get_all_study_names(storage):
@@ -84,7 +84,7 @@ def claim(spec: SweepSpec, folder: Path, *, force: bool) -> None:
 def _database(url: str, folder: Path) -> RDBStorage:
     """A relative SQLite path lies in the sweep's folder."""
     parsed = make_url(VARIABLE.sub(_from_environment, url))
-    if parsed.get_backend_name() == "sqlite" and parsed.database and not Path(parsed.database).is_absolute():
+    if _inside(parsed) and parsed.database:
         folder.mkdir(parents=True, exist_ok=True)
         parsed = parsed.set(database=str(folder / parsed.database))
     try:
@@ -95,6 +95,11 @@ def _database(url: str, folder: Path) -> RDBStorage:
         ) from None
     except SQLAlchemyError as error:
         raise _unusable(url, error) from None
+
+
+def _inside(url: URL) -> bool:
+    """Whether the database lies in the sweep's folder."""
+    return url.get_backend_name() == "sqlite" and bool(url.database) and not Path(str(url.database)).is_absolute()
 
 
 def _from_environment(match: re.Match[str]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import fake_trial
+import optuna
 import pandas as pd
 import pytest
 import ray
@@ -350,3 +351,42 @@ def test_auto_packs_several_trials_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> 
 def test_workers_do_not_change_the_threads_of_a_trial() -> None:
     spec = specification("t", resources={"workers": 2, "cpus": 3})
     assert resources.resolve_resources(spec, workers=5) == Resources(workers=5, cpus=3)
+
+
+def test_early_stopping_ends_trials_and_keeps_them_out_of_the_results(tmp_path: Path) -> None:
+    """The real Tune with Ray's ASHA: the same trials are stopped with one worker and with three."""
+    parts = {"base": {"training": {"epochs": 6}, "replicates": 2}, "search": {"trials": 9, "window": 3},
+             "stopping": {"min_epochs": 2, "reduction_factor": 2}}  # fmt: skip
+    tables = []
+    for workers in (1, 3):
+        spec = specification(f"stop{workers}", **parts)
+        assert run(spec, tmp_path, workers) == 0
+        tables.append(trials(tmp_path, spec.name))
+    pd.testing.assert_frame_equal(tables[0][COLUMNS], tables[1][COLUMNS], check_exact=True)
+    assert tables[0]["reason"].tolist() == tables[1]["reason"].tolist()
+    stopped = tables[0][tables[0]["status"] == "stopped"]
+    assert len(stopped) >= 2
+    assert set(stopped["phase"]) == {"search"}
+    assert stopped["validation.elbo"].isna().all()
+    history = pd.read_parquet(tmp_path / "stop1" / "history.parquet")
+    assert not set(history["trial"]) & set(stopped["trial"])
+    assert read_json(tmp_path / "stop1" / "sweep.json")["counts"]["stopped"] == len(stopped)
+
+
+def test_the_time_budget_ends_the_sweep_with_what_it_has(tmp_path: Path) -> None:
+    base = {"training": {"epochs": 3, "gradient_clip": 0.2}}
+    spec = specification("brief", base=base, budget={"hours": 2.5 / 3600})
+    assert run(spec, tmp_path, workers=2) == 0
+    table = trials(tmp_path, "brief")
+    assert 2 <= len(table) < 10
+    assert (table["status"] == "finished").all()
+
+
+def test_several_objectives_are_in_the_study_and_in_the_ledger(tmp_path: Path) -> None:
+    objectives = {"validation.elbo": "max", "seconds.training": "min"}
+    search = {"trials": 3, "window": 4, "sampler": "nsga2", "objectives": objectives, "storage": "sqlite:///s.sqlite"}
+    assert run(specification("two", search=search), tmp_path, workers=2) == 0
+    assert len(trials(tmp_path, "two")) == 6
+    study = optuna.load_study(study_name="two", storage=f"sqlite:///{tmp_path}/two/s.sqlite")
+    assert [trial.values[1] for trial in study.trials] == [0.1] * 6
+    assert read_json(tmp_path / "two" / "trials" / "0000" / "trial.json")["others"] == {"seconds.training": 0.1}

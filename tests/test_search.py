@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from fake_trial import bound
 
+from pipeline.config import ConfigError
+from sweeps import study
 from sweeps.journal import repair
-from sweeps.search import Outcome, Plan, Planner, Waiting
+from sweeps.search import Outcome, Phase, Plan, Planner, Waiting
 from sweeps.spec import SweepSpec, parse
 
 FACTORS = {"model.latent_dim": [2, 4, 8, 16, 32]}
@@ -29,11 +33,27 @@ def specification(**search: Any) -> SweepSpec:
     return parse({"name": "search", "factors": FACTORS, "space": SPACE, "search": settings})
 
 
+def bound_of(spec: SweepSpec) -> Callable[[Plan], Outcome]:
+    """The sixth trial fails, all others end with their fake bound."""
+
+    def outcome(plan: Plan) -> Outcome:
+        return Outcome("failed") if plan.number == 6 else Outcome("finished", bound(spec.trial(plan.overrides)))
+
+    return outcome
+
+
 def simulate(
-    spec: SweepSpec, folder: Path, *, workers: int, crash_after: tuple[int, ...] = (), seed: int = 0
+    spec: SweepSpec,
+    folder: Path,
+    *,
+    workers: int,
+    crash_after: tuple[int, ...] = (),
+    seed: int = 0,
+    outcome: Callable[[Plan], Outcome] | None = None,
 ) -> list[Plan]:
     """Run a sweep without Ray: trials end in random order; a crash tears the journal and forgets the process."""
     order, outcomes, running = random.Random(seed), dict[int, Outcome](), list[Plan]()
+    outcome = outcome or bound_of(spec)
     planner = Planner(spec, folder)
     while True:
         while len(running) < workers and isinstance(plan := planner.next(outcomes.get), Plan):
@@ -41,12 +61,11 @@ def simulate(
         if not running:
             return planner.known
         ended = running.pop(order.randrange(len(running)))
-        config = spec.trial(ended.overrides)
-        failed = ended.number == 6
-        outcomes[ended.number] = Outcome("failed") if failed else Outcome("finished", bound(config))
+        outcomes[ended.number] = outcome(ended)
         if len(outcomes) in crash_after:
-            with (folder / "study.journal").open("ab") as journal:
-                journal.write(b'{"op_code":4,"worker_id":"x","study')
+            if (folder / "study.journal").exists():
+                with (folder / "study.journal").open("ab") as journal:
+                    journal.write(b'{"op_code":4,"worker_id":"x","study')
             planner = Planner(spec, folder)
             running = [plan for plan in planner.known if plan.number not in outcomes]
 
@@ -184,3 +203,132 @@ def test_a_torn_journal_is_cut_back_to_what_is_whole(tmp_path: Path, cut: int) -
     assert repair(path) == 0
     known = Planner(spec, tmp_path).known
     assert known == before[: len(known)]
+
+
+# --- several objectives, budgets, databases --------------------------------------------------------------------------
+
+OBJECTIVES = {"validation.elbo": "max", "seconds.training": "min"}
+
+
+def two_objectives(spec: SweepSpec) -> Callable[[Plan], Outcome]:
+    def outcome(plan: Plan) -> Outcome:
+        config = spec.trial(plan.overrides)
+        return Outcome("finished", bound(config), others=(float(config.model.latent_dim),))
+
+    return outcome
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe", "gp"])
+def test_several_objectives_are_searched_deterministically(tmp_path: Path, sampler: str) -> None:
+    spec = specification(sampler=sampler, trials=24 if sampler == "nsga2" else 8, objectives=OBJECTIVES)
+    for name in ("alone", "many"):
+        (tmp_path / name).mkdir()
+    alone = simulate(spec, tmp_path / "alone", workers=1, outcome=two_objectives(spec))
+    many = simulate(spec, tmp_path / "many", workers=4, crash_after=(9, 17), outcome=two_objectives(spec))
+    assert many == alone
+    front = Planner(spec, tmp_path / "alone").study.best_trials
+    assert all(len(trial.values) == 2 for trial in front)
+    assert len({json.dumps(dict(plan.overrides)) for plan in alone}) > 10
+
+
+def test_the_factorial_part_is_the_first_generation(tmp_path: Path) -> None:
+    spec = specification(sampler="nsga2", trials=2, objectives=OBJECTIVES)
+    simulate(spec, tmp_path, workers=1, outcome=two_objectives(spec))
+    trials = Planner(spec, tmp_path).study.trials
+    assert [trial.system_attrs["NSGAIISampler:generation"] for trial in trials] == [0] * 7
+
+
+def test_the_budget_of_trials_cuts_the_search_and_leaves_the_confirmation(tmp_path: Path) -> None:
+    spec = parse({**specification().model_dump(exclude={"space", "base"}), "space": SPACE, "budget": {"trials": 8},
+                  "confirm": {"by": "model.latent_dim", "replicates": 2}})  # fmt: skip
+    plans = simulate(spec, tmp_path, workers=2)
+    assert Counter(plan.phase for plan in plans) == {"factorial": 5, "search": 3, "confirm": 5}
+    planner = Planner(spec, tmp_path)
+    assert planner.total == len(plans)
+
+
+def test_a_target_ends_the_search_at_the_same_trial_at_any_number_of_workers(tmp_path: Path) -> None:
+    tree = {"name": "t", "factors": {"model.latent_dim": [2, 8]}, "space": SPACE, "budget": {"target": -100.2},
+            "base": {"training": {"learning_rate": 1e-2}}}  # fmt: skip
+    spec = parse({**tree, "search": {"trials": 60, "window": 3}})
+    lists = []
+    for workers in (1, 3):
+        (tmp_path / str(workers)).mkdir()
+        lists.append(simulate(spec, tmp_path / str(workers), workers=workers, seed=workers))
+    assert lists[0] == lists[1]
+    reached = [plan.number for plan in lists[0] if bound(spec.trial(plan.overrides)) >= -100.2 and plan.number != 6]
+    assert 5 < len(lists[0]) < 60
+    assert len(lists[0]) - reached[0] <= 3, "trials beyond the first good one: those of the window"
+
+
+def test_when_time_is_up_only_confirmation_starts(tmp_path: Path) -> None:
+    tree = {"name": "t", "factors": FACTORS, "confirm": {"replicates": 2}, "budget": {"hours": 1}}
+    planner = Planner(parse(tree), tmp_path)
+    outcomes = dict[int, Outcome]()
+    for number in range(3):
+        planner.next(outcomes.get)
+        outcomes[number] = Outcome("finished", -100.0)
+    plan = planner.next(outcomes.get, closed=True)
+    assert isinstance(plan, Plan)
+    assert plan.phase == "confirm"
+    assert planner.ended == "budget.hours: 1 are used up after 3 trials"
+
+
+def test_a_database_holds_the_study_under_the_sweeps_name(alone: list[Plan], tmp_path: Path) -> None:
+    spec = specification(storage="sqlite:///study.sqlite")
+    assert simulate(spec, tmp_path, workers=3, crash_after=(4, 9), seed=3) == alone
+    assert not (tmp_path / "study.journal").exists()
+    storage = f"sqlite:///{tmp_path}/study.sqlite"
+    assert optuna.get_all_study_names(storage) == ["search"]
+    assert all(trial.state.is_finished() for trial in optuna.load_study(study_name="search", storage=storage).trials)
+    assert study.asked(spec, tmp_path) == set(range(21))
+
+
+def test_an_ask_that_a_crash_tore_is_asked_again_under_its_number(
+    alone: list[Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a database nothing can be cut off: the trial is there, without its plan."""
+    spec = specification(storage="sqlite:///study.sqlite")
+    plan = Planner._plan
+
+    def torn(self: Planner, number: int, phase: Phase, overrides: Mapping[str, Any]) -> Plan:
+        if number == 9:
+            raise KeyboardInterrupt
+        return plan(self, number, phase, overrides)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Planner, "_plan", torn)
+        with pytest.raises(KeyboardInterrupt):
+            simulate(spec, tmp_path, workers=1)
+    outcomes = {number: bound_of(spec)(alone[number]) for number in range(9)}
+    planner = Planner(spec, tmp_path)
+    assert planner.known == alone[:9]
+    assert planner.next(outcomes.get) == alone[9]
+    assert len(planner.study.trials) == 10
+
+
+def test_a_study_of_another_sweep_is_not_taken_over(tmp_path: Path) -> None:
+    spec = specification(storage=f"sqlite:///{tmp_path}/shared.sqlite", sampler="random", trials=1)
+    simulate(spec, tmp_path, workers=1)
+    with pytest.raises(ConfigError, match="already holds a study named 'search'"):
+        study.claim(spec, tmp_path / "other", force=False)
+    study.claim(spec, tmp_path / "other", force=True)
+    assert study.asked(spec, tmp_path) is None
+
+
+def test_no_password_is_written_down(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="must not hold a password") as error:
+        specification(storage="postgresql://me:hunter2@host/name")
+    assert "hunter2" not in str(error.value)
+    spec = specification(storage="sqlite:///${ELBOSWEEP_TEST_DB}.sqlite")
+    with pytest.raises(ConfigError, match="the environment variable ELBOSWEEP_TEST_DB is not set"):
+        Planner(spec, tmp_path)
+    monkeypatch.setenv("ELBOSWEEP_TEST_DB", "named")
+    Planner(spec, tmp_path)
+    assert (tmp_path / "named.sqlite").exists()
+
+
+def test_a_database_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "study.sqlite").write_text("this is no database, whatever its name says" * 100)
+    with pytest.raises(ConfigError, match=r"search.storage: sqlite:///study.sqlite cannot be used: .*not a database"):
+        Planner(specification(storage="sqlite:///study.sqlite"), tmp_path)
