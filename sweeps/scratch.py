@@ -1,0 +1,72 @@
+"""Temporary folders of a sweep: gone with it, or, after a SIGKILL, at the start of the next one."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PREFIX = "elbosweep"
+OWNER = ".owner"
+"""Locked in each folder for as long as its process lives, which holds across containers that share a /tmp."""
+
+_own: set[Path] = set()
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A temporary folder of this process, named by it. What dead ones left behind goes first."""
+    remove_abandoned()
+    path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}-{os.getpid()}-"))
+    _own.add(path)
+    with (path / OWNER).open("w") as owner:
+        fcntl.flock(owner, fcntl.LOCK_EX)
+        try:
+            yield path
+        finally:
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    _own.discard(path)
+
+
+def remove_own() -> None:
+    """Every folder of this process, where there is no time for a clean end."""
+    for path in list(_own):
+        remove(path)
+
+
+def remove_abandoned() -> None:
+    """Folders of this user whose process is gone."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}-[0-9]*-*"):
+        if _abandoned(path):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _abandoned(path: Path) -> bool:
+    pid = path.name.split("-")[1]
+    try:
+        if path.is_symlink() or path.stat().st_uid != os.getuid() or not pid.isdigit() or _alive(int(pid)):
+            return False
+        with (path / OWNER).open("a") as owner:
+            fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        # Locked by a process of another container; or gone meanwhile; or killed before the lock was there.
+        return path.is_dir() and not (path / OWNER).exists()
+    return True
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
