@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import signal
-import threading
+import math
+import time
 from typing import Any
 
 from ray import tune
 from ray.tune.search import Searcher
 
+from sweeps.early_stopping import EarlyStopping
+from sweeps.interrupts import Interrupts
 from sweeps.ledger import Ledger, Periodic
 from sweeps.progress import Progress
 from sweeps.search import Plan, Planner, Waiting
 from sweeps.tracking import WandbCallback
+from sweeps.watchdog import cause_of_death, kernel_kills
+from sweeps.worker import FULL_DISK
 
 
 class Suggester(Searcher):
     """Tune's view of the planner: trials that must run again first, then new ones."""
 
-    def __init__(self, planner: Planner, ledger: Ledger, again: list[Plan]) -> None:
+    def __init__(self, planner: Planner, ledger: Ledger, again: list[Plan], deadline: float = math.inf) -> None:
         super().__init__()
-        self.planner, self.ledger, self.again = planner, ledger, list(again)
+        self.planner, self.ledger, self.again, self.deadline = planner, ledger, list(again), deadline
         self.exhausted = False
         """All trials of the sweep are over: asking the planner once more would plan the next one."""
 
@@ -35,7 +39,10 @@ class Suggester(Searcher):
         return {"number": plan.number, "overrides": dict(plan.overrides)}
 
     def _next(self) -> Plan | Waiting | None:
-        while isinstance(plan := self.planner.next(self.ledger.outcome), Plan) and plan.problem is not None:
+        closed = time.monotonic() >= self.deadline
+        while (
+            isinstance(plan := self.planner.next(self.ledger.outcome, closed=closed), Plan) and plan.problem is not None
+        ):
             self.ledger.start(plan)
             self.ledger.conclude(plan.number, plan.problem)
         return plan
@@ -53,8 +60,18 @@ class Suggester(Searcher):
 class Recorder(tune.Callback):
     """Tune's events into the ledger and onto the screen."""
 
-    def __init__(self, planner: Planner, ledger: Ledger, progress: Progress, collect: Periodic) -> None:
+    def __init__(
+        self,
+        planner: Planner,
+        ledger: Ledger,
+        stopping: EarlyStopping,
+        progress: Progress,
+        collect: Periodic,
+        interrupts: Interrupts,
+    ) -> None:
         self.planner, self.ledger, self.progress, self.collect = planner, ledger, progress, collect
+        self.stopping, self.interrupts = stopping, interrupts
+        self._kills = kernel_kills()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -67,17 +84,27 @@ class Recorder(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self.progress.epoch(trial.config["number"], result)
+        if FULL_DISK in result:
+            self.interrupts.full_disk = result[FULL_DISK]
+            self.interrupts.stop()
+        else:
+            self.progress.epoch(trial.config["number"], result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._conclude(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._conclude(trial)
+        self._conclude(trial, cause_of_death(trial.error_file, self._kills))
 
-    def _conclude(self, trial: Any) -> None:
+    def _conclude(self, trial: Any, death: str | None = None) -> None:
         number = trial.config["number"]
-        self.progress.concluded(self.ledger.conclude(number), self.planner.total)
+        if self.interrupts.full_disk is not None:  # no fault of the trial: it stays open for a resume
+            return
+        if (stop := self.stopping.stopped.get(number)) is not None:
+            record = self.ledger.stop(number, stop.reached, stop.reason)
+        else:
+            record = self.ledger.conclude(number, death=death)
+        self.progress.concluded(record, self.planner.total)
         self.collect()
 
 
@@ -86,24 +113,16 @@ class Tracker(WandbCallback):
 
     ledger: Ledger | None = None
 
-    def setup(self, *arguments: Any, **info: Any) -> None:
+    def interrupt(self) -> None:
         """On an interrupt Tune stops its trials first, which takes seconds: the runs are ended the moment it comes."""
-        tunes_own = signal.getsignal(signal.SIGINT)
-
-        def handler(number: int, frame: Any) -> None:
-            if self.runs is not None:
-                self.runs.interrupt()
-            if callable(tunes_own):
-                tunes_own(number, frame)
-
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, handler)
+        if self.runs is not None:
+            self.runs.interrupt()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "ledger": None}
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        if self.ledger is not None:
+        if self.ledger is not None and self.ledger.outcome(trial.config["number"]) is not None:
             self._finish(trial, self.ledger.records[trial.config["number"]].status)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:

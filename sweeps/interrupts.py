@@ -163,18 +163,3 @@ def _is_dead(process: Any) -> bool:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.Error:
         return True
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """SIGTERM stops as cleanly as Ctrl-C does. Entered after `ray.init`, which puts a handler of its own in place."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    interrupt = signal.getsignal(signal.SIGINT)  # Tune leaves its own handler behind
-    terminate = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, terminate)
-        signal.signal(signal.SIGINT, interrupt)

@@ -11,7 +11,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,9 +20,9 @@ from typing import Any, Literal
 from pipeline.checkpoints import write_json
 from pipeline.config import ConfigError
 from sweeps.search import Outcome, Plan
+from sweeps.watchdog import last_words
 
 SCHEMA = 1
-ERROR_FILE = "error.txt"
 Status = Literal["running", "finished", "failed", "stopped"]
 
 
@@ -41,9 +41,8 @@ class Record:
     """Of `value`; None with a single replicate."""
     others: dict[str, float] = field(default_factory=dict)
     """The further objectives of a search that has several."""
-    stopped_epoch: int | None = None
-    stopped_value: float | None = None
-    """Where early stopping ended the trial, and what the metric was then: not a result."""
+    stopped: list[list[float]] = field(default_factory=list)
+    """Epochs at which early stopping looked at the trial that it ended, and the metric then: not a result."""
     device: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -65,10 +64,13 @@ class Ledger:
     def start(self, plan: Plan) -> None:
         self._write(Record(plan, "running", now()))
 
-    def conclude(self, number: int, reason: str | None = None, **seconds: float) -> Record:
-        """Close a trial from what its folder holds: finished if the result is there, complete and finite."""
+    def conclude(self, number: int, reason: str | None = None, death: str | None = None, **seconds: float) -> Record:
+        """Close a trial from what its folder holds: finished if the result is there, complete and finite.
+
+        `death` is said of a worker that left no message itself.
+        """
         record, folder = self.records[number], self.trial_folder(number)
-        ended = replace(record, status="failed", ended=now(), reason=reason or _last_error(folder))
+        ended = replace(record, status="failed", ended=now(), reason=reason or _last_error(folder, death))
         result = read_result(folder)
         if result is not None and reason is None and result["config_hash"] == record.plan.config_hash:
             value, *others = (_measured(result, name) for name in (self.metric, *self.others))
@@ -85,10 +87,10 @@ class Ledger:
         self._write(ended)
         return ended
 
-    def stop(self, number: int, epoch: int, value: float, reason: str) -> Record:
+    def stop(self, number: int, reached: Sequence[tuple[int, float]], reason: str) -> Record:
         """Close a trial that early stopping ended."""
         record = replace(self.records[number], status="stopped", ended=now(), reason=reason)
-        self._write(replace(record, stopped_epoch=epoch, stopped_value=value))
+        self._write(replace(record, stopped=[list(pair) for pair in reached]))
         return self.records[number]
 
     def outcome(self, number: int) -> Outcome | None:
@@ -101,7 +103,7 @@ class Ledger:
             record.value,
             record.standard_error,
             tuple(record.others[name] for name in self.others if name in record.others),
-            None if record.stopped_epoch is None else (record.stopped_epoch, record.stopped_value or 0.0),
+            tuple((int(epoch), value) for epoch, value in record.stopped),
         )
 
     def reconcile(self, known: list[Plan]) -> list[Plan]:
@@ -191,11 +193,10 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
             raise ConfigError(f"{path}: line {number} is damaged: {error}") from None
 
 
-def _last_error(folder: Path) -> str:
-    """The reason of a failure, as the worker wrote it down before it raised."""
-    path = folder / ERROR_FILE
-    lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines() if path.exists() else []
-    return lines[-1] if lines else "its worker process died without a message"
+def _last_error(folder: Path, death: str | None) -> str:
+    """The reason of a failure, as the worker wrote it down before it raised, or the timer that ended it."""
+    lines = last_words(folder).splitlines()
+    return lines[-1] if lines else death or "its worker process died without a message"
 
 
 def now() -> str:

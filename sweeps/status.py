@@ -10,9 +10,10 @@ from typing import Any
 
 from pipeline.config import ConfigError
 from sweeps import sweep
-from sweeps.ledger import ERROR_FILE, Ledger, Record, read_json, read_result
+from sweeps.ledger import Ledger, Record, read_json, read_result
 from sweeps.progress import duration
 from sweeps.reconciliation import Reconciliation, reconcile
+from sweeps.watchdog import last_words
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,6 @@ def trial_lines(name: str, number: int, runs_dir: Path) -> list[str]:
         if not key.endswith(".standard_error") and value is not None:
             error = (result or {})["metrics"].get(f"{key}.standard_error")
             found.append(f"    {key} = {value:.4f}" + ("" if error is None else f" +- {error:.4f}"))
-    log = ledger.trial_folder(number) / ERROR_FILE
-    if log.exists() and record.status == "failed":
-        found += ["log:", *log.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()]
+    if record.status == "failed" and (log := last_words(ledger.trial_folder(number))):
+        found += ["log:", *log.splitlines()]
     return [*found, str(ledger.trial_folder(number))]
