@@ -28,7 +28,12 @@ def epoch_metrics(value: float) -> dict[str, float]:
 
 
 def run_trial(
-    config: TrialConfig, folder: Path, *, report: Callable[[int, dict[str, float]], None], **ignored: Any
+    config: TrialConfig,
+    folder: Path,
+    *,
+    report: Callable[[int, dict[str, float]], None],
+    wait: bool = True,
+    **ignored: Any,
 ) -> None:
     """Reports each epoch, goes on from its own checkpoint, misbehaves where the configuration asks for it.
 
@@ -37,14 +42,14 @@ def run_trial(
     """
     if (folder / "result.json").is_file():
         return
-    with (folder / "starts.jsonl").open("a") as file:
-        file.write(json.dumps({"pid": os.getpid()}) + "\n")
     checkpoint = folder / "epoch.json"
     first = json.loads(checkpoint.read_text())["epoch"] + 1 if checkpoint.exists() else 1
+    with (folder / "starts.jsonl").open("a") as file:
+        file.write(json.dumps({"pid": os.getpid(), "first": first}) + "\n")
     misbehaviour = getattr(config.objective, "free_bits", 0.0)
     value, epochs = bound(config), config.training.epochs
     for epoch in range(first, epochs + 1):
-        time.sleep(config.training.gradient_clip or 0.0)
+        time.sleep((config.training.gradient_clip or 0.0) if wait else 0.0)
         write_json(checkpoint, {"epoch": epoch})
         if misbehaviour == 1 and epoch == 2:
             raise RuntimeError("asked to raise")
