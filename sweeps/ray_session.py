@@ -26,8 +26,18 @@ SHORTEST_SOCKET_PATH = 40
 """Characters that Ray's folder may have so that its sockets stay below the system's limit (107)."""
 REACH_SECONDS = 5.0
 NODE_SECONDS = 60.0
-FOR_WORKERS = ("RAY_AIR_NEW_OUTPUT", "RAY_CHDIR_TO_TRIAL_DIR", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO")
-"""Settings of `sweeps` that Ray reads in the workers, whose environment is their node's."""
+HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+HTTP2_SETTINGS = b"\4"
+"""Ray's server speaks gRPC, and so HTTP/2: client and server open with a frame of type 4 (RFC 9113, section 3.4)."""
+FOR_WORKERS = (
+    "RAY_AIR_NEW_OUTPUT",
+    "RAY_CHDIR_TO_TRIAL_DIR",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO",
+    "MALLOC_ARENA_MAX",
+    "MALLOC_MMAP_MAX_",
+    "MALLOC_TRIM_THRESHOLD_",
+)
+"""Settings of `sweeps` that matter in the workers, whose environment is otherwise their node's."""
 
 
 @contextmanager
@@ -70,7 +80,7 @@ def joined(address: str | None) -> Iterator[None]:
     _silence()
     _reach(address)
     packages = [str(Path(package.__path__[0]).resolve()) for package in (pipeline, sweeps)]
-    environment = {name: os.environ[name] for name in FOR_WORKERS}
+    environment = {name: os.environ[name] for name in FOR_WORKERS if name in os.environ}
     try:
         ray.init(
             address=address,
@@ -99,9 +109,15 @@ def _reach(address: str) -> None:
     if not host or not port.isdigit():
         raise ConfigError(f"--address: must be auto or HOST:PORT, got {address!r}")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS) as connection:
+            connection.sendall(HTTP2_HELLO)
+            answer = connection.recv(9)
+    except TimeoutError:
+        answer = b""
     except (OSError, OverflowError) as error:
         raise ConfigError(f"--address: {address}: cannot be reached: {_first_line(error)}") from None
+    if answer[3:4] != HTTP2_SETTINGS:
+        raise ConfigError(f"--address: {address}: is not a Ray cluster")
 
 
 def cluster(address: str | None) -> dict[str, float] | None:
