@@ -70,8 +70,20 @@ format: $(STAMP)  ## let ruff format and fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP)  ## the benchmarks: ratios measured side by side
-	@for file in tests/benchmarks/bench_*.py; do echo "== $$file"; $(BIN)/python -m tests.benchmarks.$$(basename $$file .py) || exit 1; done
+# The peers live in an environment of their own, which sees the product's packages: torch is not installed twice.
+PEERS := .venv-bench
+$(PEERS)/.installed: $(STAMP) tests/benchmarks/peers.txt
+	@test -x $(PEERS)/bin/python || $(BIN)/python -m venv $(PEERS)
+	@site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+		$(BIN)/python -c "$$site" > "$$($(PEERS)/bin/python -c "$$site")/product.pth"
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r tests/benchmarks/peers.txt \
+		&& touch $@ || echo "the peers could not be installed: bench_step goes without them"
+
+bench: $(STAMP) $(PEERS)/.installed  ## the benchmarks: ratios measured side by side
+	@for file in tests/benchmarks/bench_*.py; do \
+		python=$(BIN)/python; case $$file in *bench_step.py) python=$(PEERS)/bin/python;; esac; \
+		echo "== $$file"; $$python -m tests.benchmarks.$$(basename $$file .py) || exit 1; \
+	done
 
 lock:  ## resolve requirements.lock anew (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --constraint constraints.txt \
