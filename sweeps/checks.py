@@ -41,8 +41,8 @@ def keys_and_values(spec: SweepSpec) -> tuple[SweepSpec, list[str]]:
     for key, parameter in spec.space.items():
         found, space[key] = _parameter(key, parameter)
         problems += found
-    problems += _design(spec)
-    return spec.model_copy(update={"base": base, "factors": factors, "space": space}), problems
+    complete = spec.model_copy(update={"base": base, "factors": factors, "space": space})
+    return complete, problems or _design(complete)
 
 
 def _base(base: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

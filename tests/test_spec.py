@@ -98,6 +98,13 @@ def _accepted(key: str, value: Any) -> bool:
     return True
 
 
+BOTH = {"validation.elbo": "max", "seconds.training": "min"}
+
+
+def designed(**parts: Any) -> dict[str, Any]:
+    return tree(**{"factors": {"model.latent_dim": [2, 4]}, "space": SPACE, "search": {"trials": 3}, **parts})
+
+
 BAD: list[tuple[dict[str, Any], str]] = [
     (tree(name="../up", factors={"model.latent_dim": [2]}), r"name: .*got '\.\./up'"),
     (tree(fators={}), r"fators: unknown key \(did you mean 'factors'\?\), got \{\}"),
@@ -149,6 +156,23 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ),
     (tree(factors={"seed": [*range(100)], "model.latent_dim": [*range(1, 100)]}), r"factors: at most 5000 .*9900"),
     (tree(factors={"seed": [1]}, confirm={"replicates": 2}), r"confirm.by: must be a key of factors or space"),
+    (designed(search={"trials": 3, "metric": "validation.elb"}), r"search.metric: .*mean 'validation.elbo'\?\), got"),
+    (designed(search={"trials": 3, "metric": "test.elbo"}), r"search.metric: must not choose by the split that judges"),
+    (designed(search={"trials": 3, "objectives": {"seconds.trainin": "min"}}), r"search.objectives: unknown key"),
+    (designed(search={"trials": 3, "objectives": BOTH, "mode": "min"}), r"search: mode must be left out .*got 'min'"),
+    (designed(search={"trials": 3, "objectives": BOTH, "sampler": "cmaes"}), r"search.sampler: takes one objective"),
+    (designed(search={"trials": 3, "storage": "study.db"}), r"search.storage: must be a sqlite://.*got 'study.db'"),
+    (designed(stopping={"min_epochs": 30}), r"stopping.min_epochs: must be below training.epochs \(30\), got 30"),
+    (designed(search={"trials": 3, "metric": "variance.k1"}, stopping={"min_epochs": 3}), r"that every epoch has, got"),
+    (designed(search={"trials": 3, "objectives": BOTH}, stopping={"min_epochs": 3}), r"needs a single objective"),
+    (tree(factors={"seed": [1]}, stopping={"min_epochs": 3}), r"only suggested trials are stopped early"),
+    (designed(base={"replicates": 1}, refine={"trials": 3}), r"refine.trials: an error bar needs replicates of at least 2, got 1"),
+    (designed(refine={"trials": None}), r"refine.trials: null needs refine.target_standard_error, budget.trials or"),
+    (designed(refine={"target_standard_error": 0.1}), r"refine.trials: must be at least 1, or null .*got 0"),
+    (designed(refine={"trials": 3, "by": "seed"}), r"refine.by: must be a key of factors or space, got 'seed'"),
+    (designed(budget={"hour": 1}), r"budget.hour: unknown key \(did you mean 'hours'\?\), got 1"),
+    (designed(budget={"hours": 0}), r"budget.hours: must be above 0, got 0"),
+    (designed(limits={"trial_minutes": -1}), r"limits.trial_minutes: must be above 0, got -1"),
 ]  # fmt: skip
 
 
