@@ -12,10 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.checkpoints import write_atomic
-from sweeps.ledger import SCHEMA, Ledger, Record, read_result, read_rows
+from sweeps.ledger import LONG_TABLES, SCHEMA, Ledger, Record, read_result, read_rows
 from sweeps.spec import SweepSpec
-
-LONG_TABLES = ("replicates", "history", "variance", "gradients", "evidence")
 
 
 def collect(ledger: Ledger, spec: SweepSpec) -> dict[str, int]:
@@ -75,7 +73,7 @@ def write_table(folder: Path, name: str, rows: list[dict[str, Any]] | list[Mappi
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"elbosweep.schema": str(SCHEMA).encode()})
 
     def write(file: IO[bytes]) -> None:
-        pq.write_table(table, file)
+        pq.write_table(table, file, write_page_checksum=True)
 
     write_atomic(path, write)
     return len(rows)

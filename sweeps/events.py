@@ -40,11 +40,9 @@ class Suggester(Searcher):
 
     def _next(self) -> Plan | Waiting | None:
         closed = time.monotonic() >= self.deadline
-        while (
-            isinstance(plan := self.planner.next(self.ledger.outcome, closed=closed), Plan) and plan.problem is not None
-        ):
-            self.ledger.start(plan)
-            self.ledger.conclude(plan.number, plan.problem)
+        while isinstance(plan := self.planner.next(self.ledger.outcome, closed=closed), Plan):
+            if not self.ledger.settled(plan):
+                break
         return plan
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:

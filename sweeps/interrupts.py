@@ -47,6 +47,7 @@ class Interrupts:
         """Ray's own processes: without them a sweep hangs, or Ray ends it after a minute without a word."""
         self._started: list[Any] = []
         """All processes below this one, as last looked at: when the raylet dies, its workers are nobody's children."""
+        self._hangs_up = False
         self._in_main_thread = threading.current_thread() is threading.main_thread()
 
     @contextmanager
@@ -58,13 +59,13 @@ class Interrupts:
         before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGUSR1)}
         read, write = os.pipe()
         os.set_blocking(write, False)
+        self._hangs_up = before[signal.SIGHUP] is not signal.SIG_IGN  # as it is under nohup
         self._install()
-        # Ray's processes inherit this, and so outlive a terminal that is closed; `stopping` puts ours in its place.
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        # Ray and W&B inherit it and outlive a terminal that is closed; here the thread below takes the signal.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         thread = threading.Thread(target=self._watch, args=(read,), name="interrupts", daemon=True)
         thread.start()
-        self._hangs_up = before[signal.SIGHUP] is not signal.SIG_IGN
         try:
             yield
         finally:
@@ -74,6 +75,7 @@ class Interrupts:
             os.close(read)
             for number, handler in before.items():
                 signal.signal(number, handler)
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
     @contextmanager
     def stopping(self, *told: Callable[[], object]) -> Iterator[None]:
@@ -88,8 +90,6 @@ class Interrupts:
         os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Tune's is left at SIGUSR1, where `stop` finds it
         signal.signal(signal.SIGUSR1, signal.SIG_DFL)
         self._install()
-        if self._hangs_up:
-            signal.signal(signal.SIGHUP, self._handle)
         self._ray = [child for child in _children() if child.name() in ("raylet", "gcs_server")]
         try:
             yield
@@ -108,8 +108,9 @@ class Interrupts:
         tunes_own(signal.SIGUSR1, None)
 
     def _install(self) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._handle)
+        for number in SIGNALS:
+            if number != signal.SIGHUP or self._hangs_up:
+                signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self._first is None:  # the thread sees to all later ones
@@ -118,6 +119,7 @@ class Interrupts:
 
     def _watch(self, pipe: int) -> None:
         """Until the pipe is closed. The second signal, too long after the first, or Ray's death end the process."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         began: float | None = None
         looked = 0.0
         while True:

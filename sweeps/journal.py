@@ -6,12 +6,15 @@ One driver at a time writes it (the sweep's lock sees to that), so whatever a ki
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from pathlib import Path
 from typing import Any
 
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+log = logging.getLogger(__name__)
 
 CREATE_TRIAL, SET_TRIAL_USER_ATTR = 4, 8
 """Operation codes of Optuna's journal format (optuna.storages.journal.JournalOperation)."""
@@ -26,7 +29,7 @@ def open_storage(path: Path) -> JournalStorage:
 
 
 def repair(path: Path) -> int:
-    """Cut a torn end off, keeping a copy of the file; gives back the bytes that were cut.
+    """Cut a torn end off, or everything after a damaged line, keeping a copy; gives back the bytes that were cut.
 
     Torn is a last line without its end, and a last trial that was created but whose plan was never written: it was
     not handed to a worker, and the same trial will be suggested again.
@@ -35,7 +38,11 @@ def repair(path: Path) -> int:
     keep = _whole(content)
     if keep == len(content):
         return 0
-    shutil.copyfile(path, path.with_name(path.name + ".torn"))
+    damaged = any(line.endswith(b"\n") and _entry(line) is None for line in content[keep:].splitlines(keepends=True))
+    copy = path.with_name(path.name + (".damaged" if damaged else ".torn"))
+    shutil.copyfile(path, copy)
+    if damaged:
+        log.warning("%s is damaged: kept as %s; what follows the damage is planned anew", path, copy.name)
     with path.open("r+b") as file:
         file.truncate(keep)
     return len(content) - keep

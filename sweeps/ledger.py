@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.checkpoints import write_json
+from pipeline.checkpoints import set_aside, write_json
 from pipeline.config import ConfigError
 from sweeps.search import Outcome, Plan
 from sweeps.watchdog import last_words
 
 SCHEMA = 1
+LONG_TABLES = ("replicates", "history", "variance", "gradients", "evidence")
 Status = Literal["running", "finished", "failed", "stopped"]
 
 
@@ -45,6 +46,8 @@ class Record:
     """Epochs at which early stopping looked at the trial that it ended, and the metric then: not a result."""
     device: str | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    files: dict[str, int] = field(default_factory=dict)
+    """Checksums of what a finished trial left."""
 
 
 class Ledger:
@@ -83,7 +86,7 @@ class Ledger:
             else:
                 error = result["metrics"].get(f"{self.metric}.standard_error")
                 known = {name: x for name, x in zip(self.others, others) if x is not None}
-                ended = replace(ended, value=value, standard_error=error, others=known)
+                ended = replace(ended, value=value, standard_error=error, others=known, files=checksums(folder))
         self._write(ended)
         return ended
 
@@ -108,18 +111,29 @@ class Ledger:
 
     def reconcile(self, known: list[Plan]) -> list[Plan]:
         """After a crash: conclude what had finished unnoticed; give back what must run again, under its own number."""
-        again = []
-        for plan in known:
-            if plan.number not in self.records:
+        again = [plan for plan in known if not self.settled(plan)]
+        for plan in again:
+            record = self.records.get(plan.number)
+            if record is None or record.status != "running":  # finished once, and its result was damaged since
                 self.start(plan)
-            if self.outcome(plan.number) is None:
-                if plan.problem is not None:
-                    self.conclude(plan.number, plan.problem)
-                elif read_result(self.trial_folder(plan.number)) is not None:
-                    self.conclude(plan.number)
-                else:
-                    again.append(plan)
         return again
+
+    def settled(self, plan: Plan) -> bool:
+        """Whether a trial needs no run: it cannot be run, or it is over, known or not.
+
+        After damage to the study or to a trial's record, the planner decides the same trials once more.
+        """
+        result = read_result(self.trial_folder(plan.number))
+        there = result is not None and result["config_hash"] == plan.config_hash
+        record = self.records.get(plan.number)
+        if record is not None and record.plan.config_hash == plan.config_hash and record.status != "running":
+            return there or record.status != "finished"
+        if plan.problem is None and not there:
+            return False
+        if record is None or record.plan.config_hash != plan.config_hash:
+            self.start(plan)
+        self.conclude(plan.number, plan.problem)
+        return True
 
     def add_seconds(self, name: str, seconds: Mapping[int, float]) -> None:
         """What a trial cost beside its training, known only once everything is written."""
@@ -159,10 +173,16 @@ def read_result(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         result: dict[str, Any] = read_json(path)
-    except ConfigError:
-        os.replace(path, path.with_name("result.json.damaged"))
+    except ConfigError as error:
+        set_aside(path, str(error))
         return None
     return result if result.get("status") == "finished" else None
+
+
+def checksums(folder: Path) -> dict[str, int]:
+    """Of a trial's result and its tables: trials.parquet and the others are made of them."""
+    files = [folder / "result.json", *(folder / f"{name}.jsonl" for name in LONG_TABLES)]
+    return {path.name: zlib.crc32(path.read_bytes()) for path in files if path.is_file()}
 
 
 def read_json(path: Path) -> dict[str, Any]:

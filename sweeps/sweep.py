@@ -30,6 +30,7 @@ from pipeline.data import ImageData
 from pipeline.data import load as load_data
 from sweeps import launch, provenance, ray_session, references, study, sweep_copy
 from sweeps.collect import collect
+from sweeps.damage import set_aside_damaged
 from sweeps.interrupts import INTERRUPTED, Interrupts
 from sweeps.ledger import Ledger, Periodic, now, read_json
 from sweeps.options import Resources
@@ -103,6 +104,7 @@ def resume(name: str, setting: Setting) -> int:
                 copy.catch_up()
             if spec.storage != given.storage:
                 write_text(folder / "spec.yaml", _with(given, storage=spec.storage).written())
+            set_aside_damaged(folder)
             before = read_json(folder / "sweep.json") if (folder / "sweep.json").exists() else {}
             info = provenance.describe(spec, setting.command, list(data.values()))
             was, are = before.get("data", {}).get("checksum"), info["data"]["checksum"]
