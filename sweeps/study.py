@@ -90,9 +90,8 @@ def _database(url: str, folder: Path) -> RDBStorage:
     try:
         return RDBStorage(parsed.render_as_string(hide_password=False), skip_table_creation=False)
     except ImportError as error:
-        raise ConfigError(
-            f"search.storage: needs the package {error.name or 'of its driver'}, which is not installed, got {url!r}"
-        ) from None
+        package = getattr(error.__cause__, "name", None) or "of the database's driver"
+        raise ConfigError(f"search.storage: needs the package {package}, which is not installed, got {url!r}") from None
     except SQLAlchemyError as error:
         raise _unusable(url, error) from None
 
