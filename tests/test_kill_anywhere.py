@@ -95,6 +95,8 @@ class Chain:
             text=True,
             start_new_session=True,
             env=environ,
+            # A shell that started the tests in the background has made them deaf to Ctrl-C.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         return self.process
 
