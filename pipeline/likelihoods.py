@@ -12,7 +12,6 @@ from functools import cached_property
 import torch
 from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
-from torch.distributions import Normal
 from torch.nn import functional
 
 
@@ -93,10 +92,13 @@ class GaussianPixels(Pixels):
         super().__init__(parameters, image_shape)
         self.scale, self.levels = scale, levels
 
-    def _log_prob(self, x: Shaped[Tensor, "*batch pixel"]) -> Tensor:
-        grey = x if x.is_floating_point() else x.to(self.parameters.dtype) / (self.levels - 1)
-        log_prob: Tensor = Normal(self._mean(), self.scale, validate_args=False).log_prob(grey)
-        return log_prob
+    def log_prob(self, x: Shaped[Tensor, "*batch height width"]) -> Float[Tensor, "*any"]:
+        """log p(x|z), from the squared error of the whole image: the scale is not spread over the pixels."""
+        pixels = x.flatten(-2)
+        grey = pixels if x.is_floating_point() else pixels.to(self.parameters.dtype) / (self.levels - 1)
+        squared_error = (grey - self._mean()).square().sum(-1)
+        constant = pixels.shape[-1] * (self.scale.log() + 0.5 * math.log(2 * math.pi))
+        return -0.5 * squared_error / self.scale.square() - constant
 
     def _mean(self) -> Tensor:
         return self.parameters.squeeze(-1)

@@ -19,7 +19,7 @@ from pipeline.evaluation import evaluate
 from pipeline.training import initial_vae, validate
 from tests.benchmarks.timing import clock, images, side_by_side, table
 
-IMAGES, LARGEST_K, DRAWS, ROUNDS, BLOCK = 64, 128, 128, 3, 256
+IMAGES, LARGEST_K, DRAWS, ROUNDS, BLOCK = 32, 128, 128, 2, 256
 
 
 def main() -> None:
