@@ -1,8 +1,9 @@
 """Which replicates the curves of the report rest on, and which were only passed on the way.
 
-A designed sweep (phase `factorial`) says for itself which configurations it compares: all of them are in the curve,
-with the fresh seeds of their confirmation. A search visits latent dimensions unevenly and picks winners; there, each
-point is the configuration with the best validation bound of its cell, on fresh seeds where it was confirmed.
+A sweep that confirmed the best configuration of each D is summarised by those fresh seeds alone. A designed sweep
+(phase `factorial`) says for itself which configurations it compares: all of them are in the curve. A search visits
+latent dimensions unevenly and picks winners; there, each point is the configuration with the best validation bound of
+its cell, on fresh seeds where it was confirmed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from analysis.wording import count, label
 DIMENSION = "model.latent_dim"
 CELL = ("kl.estimator", "objective.num_samples")
 MOST_SERIES = 10
+BEST = "best of each D"
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,16 +60,17 @@ def headline(sweep: tables.Sweep) -> Headline:
     """Choose the rows; every finished replicate is in `replicates` or in `passed`."""
     everything = tables.joined(sweep)
     designed = everything[everything["phase"] == "factorial"]
-    if not designed.empty:
-        chosen = everything["config_hash"].isin(set(designed["config_hash"])) & everything["phase"].isin(
-            ["factorial", "confirm"]
-        )
+    chosen, basis = _best_of_each(everything)
+    single = chosen is not None
+    if chosen is None and not designed.empty:
+        chosen = everything["config_hash"].isin(set(designed["config_hash"]))
+        chosen &= everything["phase"].isin(["factorial", "confirm"])
         basis = (
             "Points are the replicates of the designed trials, with their confirmation on fresh seeds "
             "where there was one."
         )
-    else:
-        chosen = _winners(everything)
+    elif chosen is None:
+        chosen = _winners(everything, [name for name in CELL if name in everything.columns])
         basis = (
             "Each point is the configuration with the best validation.elbo of its D, estimator and L, "
             "measured on fresh seeds "
@@ -75,7 +78,11 @@ def headline(sweep: tables.Sweep) -> Headline:
         )
     kept = everything[chosen]
     cell = [name for name in CELL if name in everything.columns]
-    further = [name for name in tables.varying(kept) if name not in (*cell, DIMENSION)] if not designed.empty else []
+    if single and len(kept[cell].drop_duplicates()) > 1:
+        named = kept.assign(series=BEST)
+        return Headline(named, everything[~chosen], {BEST: (BEST,)}, None, basis)
+    varied = tables.varying(kept) if not (designed.empty or single) else []
+    further = [name for name in varied if name not in (*cell, DIMENSION)]
     if kept.groupby([*cell, *further], dropna=False).ngroups > MOST_SERIES:
         further = []
     names = kept[[*cell, *further]].drop_duplicates().sort_values([*cell, *further])
@@ -88,13 +95,29 @@ def headline(sweep: tables.Sweep) -> Headline:
     return Headline(named, everything[~chosen], series, "trial" if mixed else None, basis)
 
 
-def _winners(replicates: pd.DataFrame) -> pd.Series:
-    """Rows of the best configuration of each cell: those of `confirm` where it has any."""
-    cell = [DIMENSION, *(name for name in CELL if name in replicates.columns)]
+def _best_of_each(everything: pd.DataFrame) -> tuple[pd.Series | None, str]:
+    """Rows of a sweep that says itself which configuration stands for each D: it confirmed it, or refined its curve."""
+    confirm, refine = everything["phase"] == "confirm", everything["phase"] == "refine"
+    explored = set(everything.loc[~confirm, DIMENSION])
+    if confirm.any() and set(everything.loc[confirm, DIMENSION]) == explored:
+        return confirm, (
+            "Each point is the best configuration of its D by validation.elbo, trained again with fresh seeds: "
+            "free of the winner's curse."
+        )
+    if refine.any():
+        return _winners(everything, []), (
+            "Each point is the best configuration of its D by validation.elbo, measured on the seeds that chose it "
+            "(biased upwards where several were tried)."
+        )
+    return None, ""
+
+
+def _winners(replicates: pd.DataFrame, cell: list[str]) -> pd.Series:
+    """Rows of the best configuration of each D and cell: those of `confirm` where it has any."""
     ranked = {"test.elbo", "validation.elbo"} <= set(replicates.columns)
     if replicates.empty or not ranked:
         return pd.Series(False, index=replicates.index)
-    best = statistics.best_configurations(replicates, per=cell, count=1)
+    best = statistics.best_configurations(replicates, per=[DIMENSION, *cell], count=1)
     confirmed = set(best.loc[best["confirmed"], "config_hash"])
     is_confirm = replicates["phase"] == "confirm"
     fresh = replicates["config_hash"].isin(confirmed) & is_confirm

@@ -28,6 +28,8 @@ def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
     doubtful = (trials["status"] == "finished") & (trials["suspect"] != "")
     work = pd.DataFrame({"trial": trials["trial"], "outcome": trials["status"].mask(doubtful, "suspect")})
     work["reason"] = trials["reason"].mask(doubtful, trials["suspect"]).fillna("")
+    # Where and by how much each trial fell behind is its own: what they share is that they did.
+    work.loc[work["outcome"] == "stopped", "reason"] = work["reason"].str.partition(":")[0]
     grouped = work.groupby(["outcome", "reason"])["trial"]
     table = grouped.agg(n="size", trials=lambda numbers: ", ".join(map(str, sorted(numbers)))).reset_index()
     order = {name: i for i, name in enumerate(("finished", "suspect", "stopped", "failed", "running"))}

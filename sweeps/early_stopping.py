@@ -95,7 +95,7 @@ class EarlyStopping(FIFOScheduler):
             passed.append(reached)
             others = [there[1] for other in self._seen(number) if (there := self._at(other, rung)) is not None]
             if falls_behind(reached[1], others, rung, self.spec, epochs):
-                about = f"{self.spec.search.metric} {reached[1]:.4f} fell behind {len(others)} trials"
+                about = f"{self.spec.search.metric} {reached[1]:.4f} missed the cut of {len(others)} earlier"
                 return Stop(tuple(passed), f"stopped early at epoch {reached[0]} of {epochs}: {about}")
         return None
 

@@ -267,6 +267,32 @@ def test_a_search_shows_the_best_of_each_cell_on_fresh_seeds(tmp_path: Path) -> 
     assert "biased upwards" in chosen.basis
 
 
+def test_a_confirmed_curve_rests_on_fresh_seeds_alone(tmp_path: Path) -> None:
+    data = sweep(tmp_path, search_trials=4)
+    best = data.trials[data.trials["status"] == "finished"].sort_values("validation.elbo", ascending=False)
+    best = best.drop_duplicates("model.latent_dim")
+    fresh = best.assign(trial=best["trial"] + 1000, phase="confirm")
+    measured = data.replicates[data.replicates["trial"].isin(best["trial"])]
+    confirmed = tables.Sweep(
+        **{
+            **vars(data),
+            "trials": pd.concat([data.trials, fresh], ignore_index=True),
+            "replicates": pd.concat(
+                [data.replicates, measured.assign(trial=measured["trial"] + 1000)], ignore_index=True
+            ),
+        }
+    )
+    chosen = headline(confirmed)
+    assert set(chosen.replicates["phase"]) == {"confirm"}
+    assert set(chosen.dimensions) == set(data.trials["model.latent_dim"])
+    assert (chosen.replicates.groupby("model.latent_dim")["config_hash"].nunique() == 1).all()
+    assert len(chosen.replicates) + len(chosen.passed) == len(confirmed.replicates)
+    assert "fresh seeds: free of the winner's curse" in chosen.basis
+    page = elbo_vs_dimension.page(confirmed)
+    tables_ = {block.name: block for block in page.blocks if isinstance(block, Table)}
+    assert "paired_differences" in tables_, "the design still compares the estimators"
+
+
 def test_bound_sentence_names_the_best_point_and_the_floor(tmp_path: Path) -> None:
     data = sweep(tmp_path)
     chosen = headline(data)

@@ -45,11 +45,14 @@ def estimators_apart(chosen: Headline) -> tuple[pd.DataFrame, str | None]:
         return empty, "The KL estimator's influence was not measured."
     if everything["kl.estimator"].nunique() < 2:
         return empty, "All trials use one KL estimator, so there is nothing to compare."
-    if chosen.replicates["kl.estimator"].nunique() > 1:
-        table = statistics.paired_differences(chosen.replicates, BOUND, "kl.estimator")
-        table = table[table["n"] > 0]
-        if not table.empty:
-            return table, None
+    # A design crosses the estimators: that is where they are compared, whatever the curve rests on.
+    designed = everything[everything["phase"] == "factorial"]
+    for rows in (chosen.replicates, designed):
+        if rows["kl.estimator"].nunique() > 1:
+            table = statistics.paired_differences(rows, BOUND, "kl.estimator")
+            table = table[table["n"] > 0]
+            if not table.empty:
+                return table, None
     trials = everything.drop_duplicates("trial")["kl.estimator"].value_counts().sort_index()
     tried = listed([f"{label(name)} in {count(int(number), 'trial')}" for name, number in trials.items()])
     return empty, (
