@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +39,8 @@ def run_trial(
 ) -> None:
     """Reports each epoch, goes on from its own checkpoint, misbehaves where the configuration asks for it.
 
-    `objective.free_bits` selects the misbehaviour: 1 raises, 2 kills the worker, 3 gives a bound that is not finite.
+    `objective.free_bits` selects the misbehaviour: 1 raises, 2 kills the worker, 3 gives a bound that is not finite,
+    4 hangs outside Python, 5 runs out of memory, 6 finds the disk full as long as the sweep's folder has a file `full`.
     `training.gradient_clip` is how many seconds an epoch takes.
     """
     if (folder / "result.json").is_file():
@@ -55,6 +58,12 @@ def run_trial(
             raise RuntimeError("asked to raise")
         if misbehaviour == 2 and epoch == 2:
             os._exit(1)
+        if misbehaviour == 4 and epoch >= 2:
+            re.match(r"(a+)+$", "a" * 64 + "b")
+        if misbehaviour == 5 and epoch >= 2:
+            raise MemoryError("cannot allocate 3 TB")
+        if misbehaviour == 6 and epoch == 2 and (folder.parents[1] / "full").exists():
+            raise OSError(errno.ENOSPC, "No space left on device", str(checkpoint))
         report(epoch, epoch_metrics(value - (epochs - epoch)))
     replicates = range(config.first_replicate, config.first_replicate + config.replicates)
     write_rows(

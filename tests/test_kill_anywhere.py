@@ -65,6 +65,12 @@ def results(folder: Path) -> pd.DataFrame:
     return table.drop(columns=[column for column in TIMES if column in table])
 
 
+def _hear() -> None:
+    """A shell that runs the tests in the background, or nohup, has made them deaf."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @dataclass
 class Chain:
     """One sweep, started and resumed until it is complete; what was done to it on the way."""
@@ -72,7 +78,7 @@ class Chain:
     folder: Path
     tree: dict[str, Any]
     chance: random.Random
-    process: subprocess.Popen[str] | None = None
+    process: subprocess.Popen[bytes] | None = None
     done: Counter[str] = field(default_factory=Counter)
     starts: dict[int, int] = field(default_factory=dict)
     """Starts of each trial that was finished at some moment."""
@@ -83,21 +89,20 @@ class Chain:
     def sweep(self) -> Path:
         return self.folder / "chain"
 
-    def run(self) -> subprocess.Popen[str]:
+    def run(self) -> subprocess.Popen[bytes]:
         path = self.folder / "chain.yaml"
         path.write_text(yaml.safe_dump(self.tree))
         command = "resume" if (self.sweep / "spec.yaml").exists() else "run"
         script = str(Path(__file__).with_name("fake_sweep.py"))
         environ = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
-        self.process = subprocess.Popen(
-            [sys.executable, script, command, str(self.folder), str(path), "2"],
-            stderr=(self.folder / "said.txt").open("a"),
-            text=True,
-            start_new_session=True,
-            env=environ,
-            # A shell that started the tests in the background has made them deaf to Ctrl-C.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+        with (self.folder / "said.txt").open("a") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, script, command, str(self.folder), str(path), "2"],
+                stderr=said,
+                start_new_session=True,
+                env=environ,
+                preexec_fn=_hear,
+            )
         return self.process
 
     def running(self) -> bool:
