@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private.utils import read_ray_address
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import pipeline
@@ -78,28 +79,40 @@ def joined(address: str | None) -> Iterator[None]:
         yield
         return
     _silence()
-    _reach(address)
+    found = _find(address)
+    _reach(found)
     packages = [str(Path(package.__path__[0]).resolve()) for package in (pipeline, sweeps)]
     environment = {name: os.environ[name] for name in FOR_WORKERS if name in os.environ}
     try:
         ray.init(
-            address=address,
+            address=found,
             log_to_driver=False,
             logging_level=logging.CRITICAL,
             runtime_env={"py_modules": packages, "excludes": ["__pycache__"], "env_vars": environment},
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ConfigError(f"--address: {address}: {_first_line(error)}") from None
+    except Exception as error:  # Ray raises all kinds
+        raise ConfigError(f"--address: {found}: {_first_line(error)}") from None
     try:
         yield
     finally:
         ray.shutdown()
 
 
+def _find(address: str) -> str:
+    """`auto` is $RAY_ADDRESS, or what `ray start` left on this node.
+
+    Ray's own `auto` takes any Ray that runs on the machine, and so that of another sweep.
+    """
+    if address != "auto":
+        return address
+    found = os.environ.get("RAY_ADDRESS") or read_ray_address()
+    if not found:
+        raise ConfigError("--address: auto: no Ray was started on this machine with `ray start`")
+    return found
+
+
 def _reach(address: str) -> None:
-    """Ray itself would wait for a minute."""
-    if address == "auto":
-        return
+    """Whether a Ray answers: Ray itself would wait for a minute, and end the process then."""
     if address.startswith("ray://"):
         raise ConfigError(
             f"--address: {address}: Ray's client would run the sweep on the head node, away from its folder: "
@@ -115,7 +128,9 @@ def _reach(address: str) -> None:
     except TimeoutError:
         answer = b""
     except (OSError, OverflowError) as error:
-        raise ConfigError(f"--address: {address}: cannot be reached: {_first_line(error)}") from None
+        raise ConfigError(
+            f"--address: {address}: cannot be reached: {getattr(error, 'strerror', None) or error}"
+        ) from None
     if answer[3:4] != HTTP2_SETTINGS:
         raise ConfigError(f"--address: {address}: is not a Ray cluster")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -24,7 +25,7 @@ from sweeps import sweep
 from sweeps.ray_session import session
 from sweeps.spec import Resources, SweepSpec, parse
 from sweeps.storage import Mirror, Storage, StorageError, reason
-from sweeps.sweep_copy import SweepCopy
+from sweeps.sweep_copy import SweepCopy, make_room
 from sweeps.workplace import NotSharedError, workplace
 
 # Ray leaves sockets and files to the garbage collector when it shuts down, and Tune warns about its own future.
@@ -280,56 +281,52 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     return trials(folder, "plain")
 
 
-def test_the_table_is_the_same_with_a_storage_and_another_machine_has_it_all(
+def test_the_table_is_the_same_with_a_storage_and_the_sweep_goes_on_elsewhere(
     url: str, tmp_path: Path, reference: pd.DataFrame
 ) -> None:
+    """The first machine is gone: what its storage holds is three finished trials and one that was running."""
     spec = specification("kept")
     assert sweep.start(spec, setting(tmp_path / "one", storage=url)) == 0
     pd.testing.assert_frame_equal(trials(tmp_path / "one", "kept")[COLUMNS], reference[COLUMNS], check_exact=True)
     with pytest.raises(ConfigError, match="exists: say `elbosweep resume kept`, or --force"):
         sweep.start(spec, setting(tmp_path / "two", storage=url))
     assert not (tmp_path / "two" / "kept").exists()
-    assert sweep.resume("kept", setting(tmp_path / "two", storage=url)) == 0
-    pd.testing.assert_frame_equal(trials(tmp_path / "two", "kept")[COLUMNS], reference[COLUMNS], check_exact=True)
-    for path in (tmp_path / "one" / "kept").glob("trials/*/starts.jsonl"):
-        there = tmp_path / "two" / path.relative_to(tmp_path / "one")
-        assert there.read_text() == path.read_text(), "a finished trial is not run again"
-    assert SECRET not in "".join(
-        path.read_text(errors="replace") for path in (tmp_path / "two").rglob("*") if path.is_file()
-    )
-
-
-def test_an_interrupted_sweep_goes_on_elsewhere(url: str, tmp_path: Path, reference: pd.DataFrame) -> None:
-    """The driver's machine is gone: what the storage holds is two finished trials and one that was running."""
-    spec = specification("moves")
-    assert sweep.start(spec, setting(tmp_path / "one", storage=url)) == 0
-    remote = Storage.parse(url) / "moves"
-    folder = remote / "trials" / "0003"
+    folder = Storage.parse(url) / "kept" / "trials" / "0003"
     folder.delete("result.json")
     folder.write("epoch.json", b'{"epoch": 1}')
-    record = (folder.read("trial.json") or b"").replace(b'"finished"', b'"running"')
-    folder.write("trial.json", record)
-    assert sweep.resume("moves", setting(tmp_path / "two", storage=url)) == 0
-    pd.testing.assert_frame_equal(trials(tmp_path / "two", "moves")[COLUMNS], reference[COLUMNS], check_exact=True)
-    starts = [
-        len(path.read_text().splitlines()) for path in sorted((tmp_path / "two/moves").glob("trials/*/starts.jsonl"))
-    ]
-    assert starts == [1, 1, 1, 2]
+    folder.write("trial.json", (folder.read("trial.json") or b"").replace(b'"finished"', b'"running"'))
+    assert sweep.resume("kept", setting(tmp_path / "two", storage=url)) == 0
+    pd.testing.assert_frame_equal(trials(tmp_path / "two", "kept")[COLUMNS], reference[COLUMNS], check_exact=True)
+    assert starts(tmp_path / "two" / "kept") == [[1], [1], [1], [1, 2]], "only the running one, from its checkpoint"
+    written = [path.read_text(errors="replace") for path in (tmp_path / "two").rglob("*") if path.is_file()]
+    assert SECRET not in "".join(written)
     # Back on the first machine, the record of the second, which is the later one, is taken over.
-    assert sweep.resume("moves", setting(tmp_path / "one", storage=url)) == 0
-    starts = [
-        len(path.read_text().splitlines()) for path in sorted((tmp_path / "one/moves").glob("trials/*/starts.jsonl"))
+    SweepCopy(tmp_path / "one" / "kept", Storage.parse(url) / "kept").catch_up()
+    assert starts(tmp_path / "one" / "kept") == [[1], [1], [1], [1, 2]]
+    pairs = [(tmp_path / machine / "kept" / "sweep.json").read_bytes() for machine in ("one", "two")]
+    assert pairs[0] == pairs[1]
+
+
+def starts(folder: Path) -> list[list[int]]:
+    """By trial, the first epoch of each of its starts."""
+    return [
+        [json.loads(line)["first"] for line in path.read_text().splitlines()]
+        for path in sorted(folder.glob("trials/*/starts.jsonl"))
     ]
-    assert starts == [1, 1, 1, 2]
 
 
-def test_force_replaces_the_sweep_in_the_storage(tmp_path: Path) -> None:
-    url = str(tmp_path / "nfs")
-    assert sweep.start(specification("again"), setting(tmp_path / "one", storage=url)) == 0
-    spec = specification("again", search={}, space={}, factors={"model.latent_dim": [4]})
-    assert sweep.start(spec, setting(tmp_path / "one", storage=url), force=True) == 0
-    assert trials(tmp_path / "one", "again")["model.latent_dim"].tolist() == [4]
-    assert {name.split("/")[1] for name in Storage.parse(url + "/again").files("trials")} == {"0000"}
+@pytest.mark.parametrize("force", [False, True])
+def test_a_new_sweep_finds_nothing_of_an_older_one(url: str, force: bool) -> None:
+    storage = Storage.parse(url) / "again"
+    storage.write("spec.yaml", b"name: again")
+    storage.write("trials/0003/training.pt", b"weights")
+    if force:
+        make_room(storage, "again", force=True)
+        assert storage.files() == {}
+    else:
+        with pytest.raises(ConfigError, match="exists: say `elbosweep resume again`, or --force to replace it"):
+            make_room(storage, "again", force=False)
+        assert len(storage.files()) == 2
 
 
 def test_no_such_sweep_in_the_storage(url: str, tmp_path: Path) -> None:
