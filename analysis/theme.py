@@ -38,7 +38,7 @@ FIXED_COLOURS = {
     "encoder": COLOURS[0], "decoder": COLOURS[1],
     "prior_monte_carlo": COLOURS[3], "importance": COLOURS[0], "ais": COLOURS[2],
     "training": COLOURS[0], "evaluation": COLOURS[2], "variance": COLOURS[1], "gradients": COLOURS[7],
-    "pictures": COLOURS[4], "orchestration": COLOURS[3], "tracking": COLOURS[5],
+    "pictures": COLOURS[4], "orchestration": COLOURS[3], "tracking": COLOURS[5], "suggestion": COLOURS[6],
     "search": COLOURS[0], "factorial": COLOURS[2], "refine": COLOURS[4], "confirm": COLOURS[3],
 }  # fmt: skip
 

@@ -29,13 +29,14 @@ class Suggester(Searcher):
         """All trials of the sweep are over: asking the planner once more would plan the next one."""
 
     def suggest(self, trial_id: str) -> Any:
+        began = time.perf_counter()
         plan = self.again.pop(0) if self.again else self._next()
         if plan is None:
             self.exhausted = True
             return str(Searcher.FINISHED)
         if isinstance(plan, Waiting):
             return None
-        self.ledger.start(plan)
+        self.ledger.start(plan, suggestion=time.perf_counter() - began)
         return {"number": plan.number, "overrides": dict(plan.overrides)}
 
     def _next(self) -> Plan | Waiting | None:

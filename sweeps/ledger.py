@@ -64,8 +64,11 @@ class Ledger:
     def trial_folder(self, number: int) -> Path:
         return self.folder / "trials" / f"{number:04d}"
 
-    def start(self, plan: Plan) -> None:
-        self._write(Record(plan, "running", now()))
+    def start(self, plan: Plan, **seconds: float) -> None:
+        """A trial begins; `seconds` is what it has cost already."""
+        before = self.records.get(plan.number)
+        known = before.seconds if before is not None and before.plan == plan else {}
+        self._write(Record(plan, "running", now(), seconds={**known, **seconds}))
 
     def conclude(self, number: int, reason: str | None = None, death: str | None = None, **seconds: float) -> Record:
         """Close a trial from what its folder holds: finished if the result is there, complete and finite.
@@ -80,7 +83,7 @@ class Ledger:
             wall = _elapsed(record.started, now())
             spent = {"orchestration": max(0.0, wall - result["seconds"].get("total", wall)), **seconds}
             device = result["environment"].get("device")
-            ended = replace(ended, device=device, seconds=spent, reason=None, status="finished")
+            ended = replace(ended, device=device, seconds=record.seconds | spent, reason=None, status="finished")
             if missing := [name for name, x in zip((self.metric, *self.others), (value, *others)) if x is None]:
                 ended = replace(ended, status="failed", reason=f"{missing[0]} is not a finite number")
             else:

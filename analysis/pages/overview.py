@@ -174,11 +174,11 @@ def _time(sweep: Sweep) -> list[Block]:
         "Seconds spent in each part of the work",
         (4.8, 0.9 + 0.3 * max(3, len(table))),
     )
-    overhead = table[table["component"].isin(["orchestration", "tracking"])]["share"].sum()
+    overhead = table[table["component"].isin(["suggestion", "orchestration", "tracking"])]["share"].sum()
     first = table.iloc[0]
     sentence = (
         f"{first['component'].capitalize()} took {first['share']:.0%} of the "
-        f"{_duration(table['seconds'].sum())} of work; orchestration and tracking together took "
+        f"{_duration(table['seconds'].sum())} of work; suggestion, orchestration and tracking together took "
         f"{overhead:.1%}."
     )
     return [
