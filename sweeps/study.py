@@ -32,11 +32,19 @@ def open_study(spec: SweepSpec, folder: Path) -> optuna.Study:
     url = spec.search.storage
     if url is None:
         folder.mkdir(parents=True, exist_ok=True)
+        if spec.search.sampler == "cmaes":
+            _check_owner(folder / JOURNAL)
         return _create(spec.name, open_storage(folder / JOURNAL), directions)
     try:
         return _create(spec.name, _database(url, folder), directions)
     except (SQLAlchemyError, ValueError) as error:
         raise _unusable(url, error) from None
+
+
+def _check_owner(path: Path) -> None:
+    """Optuna's CMA-ES keeps its state in the study as a pickle, which could run anything: only one's own is opened."""
+    if path.exists() and path.stat().st_uid != os.getuid():
+        raise ConfigError(f"{path}: belongs to another user: with sampler 'cmaes' only one's own study is opened")
 
 
 def _create(name: str, storage: BaseStorage, directions: list[StudyDirection]) -> optuna.Study:

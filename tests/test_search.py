@@ -97,7 +97,7 @@ def test_another_seed_gives_another_list(alone: list[Plan], tmp_path: Path) -> N
     assert all(mine.overrides != theirs.overrides for mine, theirs in zip(other[5:], alone[5:]))
 
 
-@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe", "gp"])
+@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe", "gp", "cmaes", "nsga2"])
 def test_every_sampler_is_deterministic_and_does_not_repeat_itself(tmp_path: Path, sampler: str) -> None:
     spec = specification(sampler=sampler, trials=8)
     first = simulate(spec, tmp_path, workers=1)
@@ -326,6 +326,17 @@ def test_no_password_is_written_down(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     monkeypatch.setenv("ELBOSWEEP_TEST_DB", "named")
     Planner(spec, tmp_path)
     assert (tmp_path / "named.sqlite").exists()
+
+
+def test_a_study_that_holds_pickles_is_opened_by_its_owner_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = specification(sampler="cmaes", trials=3)
+    Planner(spec, tmp_path)
+    monkeypatch.setattr("os.getuid", lambda: 12345)
+    with pytest.raises(ConfigError, match="belongs to another user"):
+        Planner(spec, tmp_path)
+    Planner(specification(sampler="tpe"), tmp_path)
 
 
 def test_a_database_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
