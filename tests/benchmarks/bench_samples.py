@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable
+from importlib import import_module
 
 import torch
 
@@ -19,6 +21,14 @@ from pipeline.training import Replicate
 from tests.benchmarks.timing import clock, images, side_by_side, table
 
 BATCH, STEPS, ROUNDS, SAMPLES = 32, 4, 3, (1, 4, 16, 64)
+
+
+def as_in_a_worker() -> None:
+    """Start this process again with the environment that the sweep's workers get: glibc reads it only then."""
+    before = dict(os.environ)
+    import_module("sweeps")
+    if dict(os.environ) != before:
+        os.execv(sys.executable, [sys.executable, "-m", __spec__.name, *sys.argv[1:]])
 
 
 def runs(network: str, num_samples: int, data: int = STEPS * BATCH) -> dict[str, Callable[[], float]]:
@@ -46,6 +56,7 @@ def runs(network: str, num_samples: int, data: int = STEPS * BATCH) -> dict[str,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--network", nargs="*", default=["mlp", "cnn"])
+    as_in_a_worker()
     torch.set_num_threads(1)
     rows = []
     for network in parser.parse_args().network:
