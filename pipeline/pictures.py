@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torch.distributions import Distribution
-from torchvision.utils import make_grid
+from torch.nn.functional import pad
 
 from pipeline.checkpoints import write_atomic
 from pipeline.distributions import sample
@@ -35,10 +35,19 @@ Grey = Float[Tensor, "image height width"]
 def save_png(path: Path, images: Grey, columns: int, *, padding: int = 1) -> None:
     """A grid of grey images (0 black, 1 white), each pixel enlarged by a whole factor so that it can be seen."""
     factor = math.ceil(TILE / max(images.shape[1:]))
-    large = images.float().clamp(0, 1).cpu()[:, None].repeat_interleave(factor, dim=2).repeat_interleave(factor, dim=3)
-    grid = make_grid(large, nrow=columns, padding=padding * 2, pad_value=0.5)[0]
-    picture = Image.fromarray((grid * 255).round().to(torch.uint8).numpy())
+    large = images.float().clamp(0, 1).cpu().repeat_interleave(factor, dim=1).repeat_interleave(factor, dim=2)
+    picture = Image.fromarray((_grid(large, columns, padding * 2) * 255).round().to(torch.uint8).numpy())
     write_atomic(path, lambda file: picture.save(file, format="PNG"))
+
+
+def _grid(images: Grey, columns: int, padding: int, value: float = 0.5) -> Float[Tensor, "height width"]:
+    """As torchvision's `make_grid`, whose import takes seconds and a hundred megabytes in every worker."""
+    columns = min(columns, len(images))
+    rows = math.ceil(len(images) / columns)
+    tiles = torch.cat((images, images.new_full((rows * columns - len(images), *images.shape[1:]), value)))
+    tiles = pad(tiles, (padding, 0, padding, 0), value=value)
+    sheet = tiles.unflatten(0, (rows, columns)).transpose(1, 2).flatten(2).flatten(0, 1)
+    return pad(sheet, (0, padding, 0, padding), value=value)
 
 
 def epochs_to_draw(epochs: int) -> set[int]:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sweeps import refine
 from sweeps.samplers import label
 from sweeps.spec import SweepSpec
 
@@ -71,6 +70,8 @@ class Curve:
 
     def widest(self) -> dict[str, Any] | None:
         """What to train next where the curve is least certain; None where the target is reached everywhere."""
+        from sweeps import refine  # scikit-learn is slow to import
+
         best = self.best()
         scale = refine.pooled_scale([error for mine in best for error in mine.errors])
         if not any(mine.ended for mine in best) or scale is None:
@@ -96,6 +97,8 @@ class Curve:
             ends += list(parameter.ends)
         elif parameter is not None:
             return []  # the specification names the choices that there are
-        places = refine.levels_between(min(ends), max(ends))
+        from sweeps.refine import levels_between
+
+        places = levels_between(min(ends), max(ends))
         failed = {mine.level for mine in self.configurations.values() if mine.failed}
         return [place for place in places if place not in failed]

@@ -196,3 +196,14 @@ def test_a_single_epoch_is_a_dot_and_none_is_an_error(tmp_path):
 )
 def test_ticks_are_round(low, high, expected):
     assert pictures.ticks(low, high) == expected
+
+
+@pytest.mark.parametrize(("count", "columns"), [(6, 3), (7, 3), (2, 5), (1, 1)])
+def test_the_grid_is_that_of_torchvision(count: int, columns: int) -> None:
+    from torchvision.utils import make_grid
+
+    images = torch.rand(count, 4, 5, generator=torch.Generator().manual_seed(0))
+    expected = make_grid(images[:, None], nrow=columns, padding=2, pad_value=0.5)[0]
+    if count == 1:  # make_grid leaves a single image without a frame
+        expected = torch.nn.functional.pad(expected, (2, 2, 2, 2), value=0.5)
+    torch.testing.assert_close(pictures._grid(images, columns, 2), expected)
