@@ -32,7 +32,6 @@ SPEC = parse(
     }
 )
 TRIALS = 6
-TIMES = ("started", "ended", "seconds.orchestration")
 
 
 def go_on(folder: Path, spec: SweepSpec = SPEC, most: int = 100) -> list[int]:
@@ -51,7 +50,7 @@ def go_on(folder: Path, spec: SweepSpec = SPEC, most: int = 100) -> list[int]:
 
 def results(folder: Path) -> pd.DataFrame:
     table = pd.read_parquet(folder / "trials.parquet")
-    return table.drop(columns=[column for column in TIMES if column in table])
+    return table.drop(columns=["started", "ended", *(column for column in table if column.startswith("seconds."))])
 
 
 @pytest.fixture(scope="module")

@@ -123,14 +123,15 @@ def setting(runs_dir: Path) -> sweep.Setting:
 def test_a_trial_that_hangs_or_runs_out_of_memory_is_tried_again_then_failed_with_its_log(tmp_path: Path) -> None:
     spec = parse(tree("bad", factors={"objective.free_bits": [0.0, 4.0, 5.0]}, limits={"trial_minutes": 0.02}))
     assert sweep.start(spec, setting(tmp_path)) == 1
-    records = Ledger(tmp_path / "bad", "validation.elbo").records
-    assert [records[number].status for number in range(3)] == ["finished", "failed", "failed"]
-    assert records[1].reason == "exceeded its time limit of 0.02 min"
-    assert records[2].reason == "out of memory: MemoryError: cannot allocate 3 TB"
-    for number, attempts in ((0, 1), (1, 2), (2, 2)):
-        starts = (tmp_path / "bad" / "trials" / f"{number:04d}" / "starts.jsonl").read_text()
-        assert len(starts.splitlines()) == attempts
-    shown = "\n".join(status.trial_lines("bad", 1, tmp_path))
+    records = Ledger(tmp_path / "bad", "validation.elbo").records.values()
+    trials = {record.plan.overrides["objective.free_bits"]: record for record in records}
+    assert [trials[key].status for key in (0.0, 4.0, 5.0)] == ["finished", "failed", "failed"]
+    assert trials[4.0].reason == "exceeded its time limit of 0.02 min"
+    assert trials[5.0].reason == "out of memory: MemoryError: cannot allocate 3 TB"
+    for key, attempts in ((0.0, 1), (4.0, 2), (5.0, 2)):
+        starts = tmp_path / "bad" / "trials" / f"{trials[key].plan.number:04d}" / "starts.jsonl"
+        assert len(starts.read_text().splitlines()) == attempts
+    shown = "\n".join(status.trial_lines("bad", trials[4.0].plan.number, tmp_path))
     assert "Timeout (0:00:01.200000)!" in shown
     assert "in run_trial" in shown
 

@@ -24,7 +24,7 @@ from pandas.testing import assert_frame_equal
 
 from sweeps import offline
 from sweeps.collect import collect
-from sweeps.ledger import Ledger
+from sweeps.ledger import Ledger, read_json
 from sweeps.search import Plan, Planner
 from sweeps.spec import parse
 
@@ -43,7 +43,6 @@ TREE: dict[str, Any] = {
     "tracking": {"wandb": "disabled"},
 }
 TRIALS = 10
-TIMES = ("started", "ended", "seconds.orchestration", "seconds.tracking")
 
 
 def uninterrupted(tree: dict[str, Any], folder: Path) -> pd.DataFrame:
@@ -62,7 +61,7 @@ def uninterrupted(tree: dict[str, Any], folder: Path) -> pd.DataFrame:
 
 def results(folder: Path) -> pd.DataFrame:
     table = pd.read_parquet(folder / "trials.parquet")
-    return table.drop(columns=[column for column in TIMES if column in table])
+    return table.drop(columns=["started", "ended", *(column for column in table if column.startswith("seconds."))])
 
 
 def _hear() -> None:
@@ -177,6 +176,12 @@ class Chain:
         plain = {"SIGTERM": -15, "SIGHUP": -1}.get(how, -2)
         expected = {"SIGKILL": [-9], "raylet": [1], "gcs_server": [1]}.get(how, [130, plain] if starting else [130])
         assert code in expected, (how, code, (self.folder / "said.txt").read_text()[-2000:])
+        if code == 130 and not starting:
+            assert self.stops[how][-1] < (2 if how == "twice" else 15)
+        if code in (1, 130):
+            said = (self.folder / "said.txt").read_text()
+            assert said.endswith("interrupted; to go on: elbosweep resume chain\n"), said[-2000:]
+            assert read_json(self.sweep / "sweep.json")["state"] == "interrupted"
         self.remember()
 
     def complete(self, kinds: list[str], spread: float) -> None:
@@ -230,7 +235,7 @@ KINDS = ["SIGINT", "SIGTERM", "SIGKILL", "SIGHUP", "group", "twice", "worker", "
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(3000)
 def test_killed_anywhere(tmp_path: Path) -> None:
     """At least 24 moments, every kind, with W&B."""
     training = {"epochs": 8, "gradient_clip": 0.5}

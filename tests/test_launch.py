@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +14,6 @@ import pandas as pd
 import pytest
 import ray
 import ray.cloudpickle
-import yaml
 from rich.console import Console
 
 from sweeps import resources, sweep
@@ -189,82 +184,6 @@ def test_real_training_gives_the_same_numbers_with_one_and_with_two_workers(tmp_
     assert (two["seconds.tracking"] > 0).all()
     replicates = pd.read_parquet(tmp_path / "real2" / "replicates.parquet")
     assert replicates[["trial", "replicate"]].to_numpy().tolist() == [[t, r] for t in range(4) for r in range(2)]
-
-
-# --- interrupts: a driver of its own --------------------------------------------------------------------------------
-
-
-def driver(command: str, folder: Path, path: Path, workers: int = 2) -> subprocess.Popen[str]:
-    script = Path(__file__).with_name("fake_sweep.py")
-    arguments = [sys.executable, str(script), command, str(folder), str(path), str(workers)]
-    return subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True)
-
-
-def finished(folder: Path) -> int:
-    return sum(json.loads(path.read_text())["status"] == "finished" for path in folder.glob("trials/*/trial.json"))
-
-
-def wait_until_finished(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
-    until = time.monotonic() + 120
-    while finished(folder) < count:
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < until, "the sweep does not get on"
-        time.sleep(0.05)
-
-
-def slow_specification(folder: Path) -> Path:
-    """The reference sweep, slow enough to be interrupted in the middle; its seconds are not part of the results."""
-    path = folder / "slow.yaml"
-    base = {"training": {"epochs": 3, "gradient_clip": 0.3}, "replicates": 2}
-    path.write_text(yaml.safe_dump({"name": "slow", **TREE, "base": base}))
-    return path
-
-
-def interrupt(folder: Path, how: signal.Signals, after: int) -> tuple[int, str, float]:
-    process = driver("run", folder, slow_specification(folder))
-    wait_until_finished(folder / "slow", after, process)
-    began = time.monotonic()
-    process.send_signal(how)
-    said = process.communicate(timeout=60)[1]
-    return process.returncode, said, time.monotonic() - began
-
-
-def resumed(folder: Path) -> pd.DataFrame:
-    process = driver("resume", folder, slow_specification(folder))
-    said = process.communicate(timeout=180)[1]
-    assert process.returncode == 0, said
-    return trials(folder, "slow")
-
-
-def same_results(table: pd.DataFrame, reference: pd.DataFrame) -> None:
-    """Row for row and number for number; the hash differs, since it knows how slow an epoch is."""
-    columns = [column for column in COLUMNS if column != "config_hash"]
-    pd.testing.assert_frame_equal(table[columns], reference[columns], check_exact=True)
-
-
-def test_ctrl_c_stops_cleanly_and_resume_ends_with_the_same_results(reference: pd.DataFrame, tmp_path: Path) -> None:
-    code, said, seconds = interrupt(tmp_path, signal.SIGINT, after=2)
-    assert code == 130
-    assert "to go on: elbosweep resume slow" in said
-    assert "Traceback" not in said
-    assert seconds < 30
-    assert read_json(tmp_path / "slow" / "sweep.json")["state"] == "interrupted"
-    before = finished(tmp_path / "slow")
-    assert 2 <= before < 10
-    starts = {path: path.read_text() for path in (tmp_path / "slow").glob("trials/*/starts.jsonl")}
-    kept = [path for path in starts if json.loads((path.parent / "trial.json").read_text())["status"] == "finished"]
-    same_results(resumed(tmp_path), reference)
-    assert all(path.read_text() == starts[path] for path in kept), "a finished trial is not run again"
-    assert read_json(tmp_path / "slow" / "sweep.json")["resumed"] == 1
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
-@pytest.mark.parametrize("after", [0, 1, 4, 7])
-def test_killed_anywhere_and_resumed(reference: pd.DataFrame, tmp_path: Path, how: signal.Signals, after: int) -> None:
-    code, _, _ = interrupt(tmp_path, how, after)
-    assert code == (130 if how is signal.SIGTERM else -how)
-    same_results(resumed(tmp_path), reference)
 
 
 # --- folders --------------------------------------------------------------------------------------------------------
