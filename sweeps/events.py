@@ -93,12 +93,11 @@ class Recorder(tune.Callback):
         self._conclude(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._conclude(trial, cause_of_death(trial.error_file, self._kills))
+        if not self.interrupts.asked:  # else it stays open for a resume
+            self._conclude(trial, cause_of_death(trial.error_file, self._kills))
 
     def _conclude(self, trial: Any, death: str | None = None) -> None:
         number = trial.config["number"]
-        if self.interrupts.full_disk is not None:  # no fault of the trial: it stays open for a resume
-            return
         if (stop := self.stopping.stopped.get(number)) is not None:
             record = self.ledger.stop(number, stop.reached, stop.reason)
         else:

@@ -98,6 +98,11 @@ class Interrupts:
             signal.signal(signal.SIGUSR1, signal.SIG_DFL)
             del os.environ["TUNE_DISABLE_SIGINT_HANDLER"]
 
+    @property
+    def asked(self) -> bool:
+        """Whether the sweep is to stop before its end. What happens to a worker from then on is no trial's fault."""
+        return self._first is not None or self.full_disk is not None
+
     def stop(self) -> None:
         """What the first signal does."""
         for tell in self._told:
