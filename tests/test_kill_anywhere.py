@@ -70,6 +70,10 @@ def _hear() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
+def _is_worker(process: Any) -> bool:
+    return " ".join(process.cmdline()).startswith("ray::ImplicitFunc")
+
+
 @dataclass
 class Chain:
     """One sweep, started and resumed until it is complete; what was done to it on the way."""
@@ -120,7 +124,8 @@ class Chain:
         marks = self._marks()
         began = time.monotonic()
         while self.running():
-            if self._marks() != marks:
+            # A worker of the driver that was killed before may still write for some seconds.
+            if self._marks() != marks and self.below(_is_worker):
                 self.resumes.append(time.monotonic() - began)
                 return True
             assert time.monotonic() - began < 100, "the sweep does not get on"
@@ -143,7 +148,7 @@ class Chain:
         began = time.monotonic()
         match how:
             case "worker":
-                workers = self.below(lambda child: " ".join(child.cmdline()).startswith("ray::ImplicitFunc"))
+                workers = self.below(_is_worker)
                 if workers:
                     self.chance.choice(workers).kill()
                     self.done[how] += 1
