@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import ConfigError
-from sweeps import sweep
+from sweeps import folders
 from sweeps.ledger import Ledger, Record, read_json, read_result
 from sweeps.progress import duration
 from sweeps.reconciliation import Reconciliation, reconcile
@@ -36,11 +36,11 @@ class Status:
 
 def read(name: str, runs_dir: Path, *, check: bool = True) -> Status:
     """`check`: also compare all records of the sweep, which takes seconds for a large one."""
-    folder = sweep.find(name, runs_dir)
-    spec = sweep.read_spec(folder)
+    folder = folders.find(name, runs_dir)
+    spec = folders.read_spec(folder)
     ledger = Ledger(folder, *spec.search.modes)
     info = read_json(folder / "sweep.json") if (folder / "sweep.json").exists() else {}
-    alive = sweep.running(folder)
+    alive = folders.running(folder)
     state = info.get("state", "running")
     if not alive and state == "running":
         state = "killed"
@@ -79,7 +79,7 @@ def _seconds_left(ledger: Ledger, total: int, workers: int) -> float | None:
 def overview(runs_dir: Path) -> list[dict[str, Any]]:
     """A row per sweep."""
     rows: list[dict[str, Any]] = []
-    for name in sweep.names(runs_dir):
+    for name in folders.names(runs_dir):
         try:
             status = read(name, runs_dir, check=False)
         except ConfigError as error:
@@ -101,8 +101,8 @@ def overview(runs_dir: Path) -> list[dict[str, Any]]:
 
 def trial_lines(name: str, number: int, runs_dir: Path) -> list[str]:
     """Everything there is to say about one trial."""
-    folder = sweep.find(name, runs_dir)
-    spec = sweep.read_spec(folder)
+    folder = folders.find(name, runs_dir)
+    spec = folders.read_spec(folder)
     ledger = Ledger(folder, *spec.search.modes)
     record = ledger.records.get(number)
     if record is None:

@@ -7,16 +7,12 @@ sweep.json     state and provenance                trials/0000/    one folder pe
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import math
-import os
 import re
-import shutil
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -25,12 +21,13 @@ import yaml
 from rich.console import Console
 
 from pipeline.checkpoints import full_disk, write_json, write_text
-from pipeline.config import ConfigError, DataConfig, override, read_yaml
+from pipeline.config import ConfigError, DataConfig, override
 from pipeline.data import ImageData
 from pipeline.data import load as load_data
 from sweeps import launch, provenance, ray_session, references, study, sweep_copy
 from sweeps.collect import collect
 from sweeps.damage import set_aside_damaged
+from sweeps.folders import find, locked, read_spec, remove
 from sweeps.interrupts import INTERRUPTED, Interrupts
 from sweeps.ledger import Ledger, Periodic, now, read_json
 from sweeps.options import Resources
@@ -81,7 +78,7 @@ def start(spec: SweepSpec, setting: Setting, *, force: bool = False) -> int:
             sweep_copy.make_room(storage, spec.name, force=force)
         study.claim(spec, folder, force=force)
         if folder.exists():
-            _remove(folder)
+            remove(folder)
         write_text(folder / "spec.yaml", spec.written())
         with locked(folder):
             info = provenance.describe(spec, setting.command, list(data.values()))
@@ -283,68 +280,6 @@ def _run_trial() -> TrialFunction:
     from pipeline.trial import run_trial
 
     return run_trial
-
-
-# --- folders --------------------------------------------------------------------------------------------------------
-
-
-def find(name: str, runs_dir: Path) -> Path:
-    """The folder of an existing sweep."""
-    if not re.fullmatch(NAME_PATTERN, name):
-        raise ConfigError(f"name: must be letters, digits, '.', '_' or '-', got {name!r}")
-    folder = runs_dir.resolve() / name
-    if not (folder / "spec.yaml").is_file():
-        known = ", ".join(names(runs_dir)) or "none"
-        raise ConfigError(f"{folder}: no such sweep, got {name!r}; there are: {known}")
-    return folder
-
-
-def names(runs_dir: Path) -> list[str]:
-    return sorted(path.parent.name for path in runs_dir.glob("*/spec.yaml") if not path.parent.name.startswith("."))
-
-
-def read_spec(folder: Path) -> SweepSpec:
-    return parse(read_yaml(folder / "spec.yaml"), str(folder / "spec.yaml"))
-
-
-def refresh(name: str, runs_dir: Path) -> tuple[Path, SweepSpec, Ledger]:
-    """An existing sweep, its tables brought up to date with the trial folders (after a kill they are behind)."""
-    folder = find(name, runs_dir)
-    spec = read_spec(folder)
-    ledger = Ledger(folder, *spec.search.modes)
-    if not running(folder):
-        collect(ledger, spec)
-    return folder, spec, ledger
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """One driver at a time; the lock goes with the process, however that ends."""
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ConfigError(f"{folder}: another process runs this sweep at the moment") from None
-        yield
-
-
-def running(folder: Path) -> bool:
-    """Whether a driver is at work on the sweep."""
-    try:
-        with locked(folder):
-            return False
-    except ConfigError:
-        return True
-
-
-def _remove(folder: Path) -> None:
-    """Make room for a new sweep of the same name, if the old folder is a sweep and nobody is at work on it."""
-    if not (folder / "spec.yaml").is_file():
-        raise ConfigError(f"{folder}: exists and is not a sweep (no spec.yaml): choose another name or move it away")
-    with locked(folder):
-        aside = folder.with_name(f".{folder.name}.replaced-{os.getpid()}")
-        os.replace(folder, aside)
-    shutil.rmtree(aside)
 
 
 def load_all(spec: SweepSpec, data_dir: Path | None) -> Data:

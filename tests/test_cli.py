@@ -13,8 +13,9 @@ import pytest
 import yaml
 from fake_trial import run_trial
 
-from sweeps import cli, sweep
+from sweeps import cli
 from sweeps.collect import collect
+from sweeps.folders import locked
 from sweeps.ledger import Ledger
 from sweeps.search import Plan, Planner
 from sweeps.spec import parse
@@ -196,7 +197,7 @@ def test_status_of_a_killed_sweep_says_how_to_go_on(elbosweep: Command, runs: Pa
 
 def test_status_of_a_running_sweep_tells_the_time_left(elbosweep: Command, runs: Path) -> None:
     (runs / "done" / "sweep.json").write_text(json.dumps({"state": "running", "total": 9}))
-    with sweep.locked(runs / "done"):
+    with locked(runs / "done"):
         _, out, _ = elbosweep("status", "done")
     assert "done: running" in out
     assert "left" in out

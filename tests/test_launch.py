@@ -17,6 +17,7 @@ import ray.cloudpickle
 from rich.console import Console
 
 from sweeps import resources, sweep
+from sweeps.folders import find, locked
 from sweeps.ledger import read_json
 from sweeps.options import Resources
 from sweeps.ray_session import session
@@ -225,7 +226,7 @@ def test_force_does_not_destroy_what_is_not_a_sweep(tmp_path: Path) -> None:
 
 def test_a_running_sweep_is_left_alone(runs_dir: Path) -> None:
     setting = sweep.Setting(runs_dir, function=fake_trial.run_trial)
-    with sweep.locked(runs_dir / "alone"):
+    with locked(runs_dir / "alone"):
         with pytest.raises(sweep.ConfigError, match="another process runs this sweep"):
             sweep.resume("alone", setting)
         with pytest.raises(sweep.ConfigError, match="another process runs this sweep"):
@@ -236,14 +237,14 @@ def test_a_running_sweep_is_left_alone(runs_dir: Path) -> None:
 @pytest.mark.parametrize("name", ["../escape", "", ".hidden", "a/b", "x" * 65])
 def test_names_are_checked_before_they_become_paths(tmp_path: Path, name: str) -> None:
     with pytest.raises(sweep.ConfigError, match="name: must be"):
-        sweep.find(name, tmp_path)
+        find(name, tmp_path)
 
 
 def test_an_unknown_sweep_lists_those_that_are_there(tmp_path: Path) -> None:
     (tmp_path / "known").mkdir()
     (tmp_path / "known" / "spec.yaml").write_text("name: known")
     with pytest.raises(sweep.ConfigError, match="no such sweep, got 'unknown'; there are: known"):
-        sweep.find("unknown", tmp_path)
+        find("unknown", tmp_path)
 
 
 def test_a_file_in_the_way_is_named(tmp_path: Path) -> None:

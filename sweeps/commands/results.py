@@ -22,7 +22,7 @@ def calibrate(
 
     folder = None
     if name is not None:
-        from sweeps.sweep import find
+        from sweeps.folders import find
 
         folder = find(name, runs_dir)
     rows = rows_of(seed, lambda section: typer.echo(f"{section} ...", err=True))
@@ -53,8 +53,8 @@ def report(
         name = _fetch(from_wandb, runs_dir, name)
     elif name is None:
         raise ConfigError("report: needs the name of a sweep, or --from-wandb ENTITY/PROJECT/GROUP")
+    from sweeps.folders import refresh
     from sweeps.from_wandb import is_copy
-    from sweeps.sweep import refresh
 
     if is_copy(runs_dir / name):
         typer.echo(str(write(runs_dir.resolve() / name, reports_dir / name)))
@@ -90,8 +90,8 @@ def plan(
     from analysis.planning import plan as plan_of
     from analysis.tables import load
     from pipeline.config import ConfigError
+    from sweeps.folders import refresh
     from sweeps.keys import leaves, unknown
-    from sweeps.sweep import refresh
 
     if not standard_error > 0:
         raise ConfigError(f"--standard-error: must be above 0, got {standard_error}")
@@ -109,7 +109,7 @@ def sync(
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Upload the sweep's offline W&B runs that are not up yet."""
-    from sweeps.sweep import find
+    from sweeps.folders import find
     from sweeps.sync import sync as upload
 
     receipt = upload(
@@ -128,7 +128,7 @@ def dashboard(
 ) -> None:
     """Look at the sweep's W&B runs in the terminal; no account, no network."""
     from sweeps import dashboard as boards
-    from sweeps.sweep import find, read_spec
+    from sweeps.folders import find, read_spec
 
     folder = find(name, runs_dir)
     if not publish:

@@ -75,12 +75,13 @@ def _setting(runs_dir: Path, data_dir: Path | None, workers: int | None) -> Sett
 
 def _finish(name: str, runs_dir: Path, code: int) -> NoReturn:
     if code != 130:
-        from sweeps import sweep, sweep_copy
+        from sweeps import sweep_copy
+        from sweeps.folders import read_spec
         from sweeps.references import write_calibration
 
         folder = runs_dir.resolve() / name
         write_calibration(folder)
-        sweep_copy.push_file(folder, sweep.read_spec(folder), "calibration.parquet")
+        sweep_copy.push_file(folder, read_spec(folder), "calibration.parquet")
     raise typer.Exit(code)
 
 

@@ -54,7 +54,7 @@ def evaluate(
     folder = Path(run)
     sweep, _, number = run.partition("/")
     if not folder.is_dir() and number.isdecimal():
-        from sweeps.sweep import find
+        from sweeps.folders import find
 
         folder = find(sweep, runs_dir) / "trials" / f"{int(number):04d}"
     overrides = parse_assignments(assignments)
