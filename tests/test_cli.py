@@ -106,7 +106,7 @@ def test_a_bad_specification_is_one_line_and_exit_code_2(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("run", "nonsense"), "nonsense: must be a YAML file or one of course, default"),
+        (("run", "nonsense"), "nonsense: must be a YAML file or one of course, curve, default"),
         (("run", "missing.yaml"), "missing.yaml: cannot be read: No such file"),
         (("run", "smoke", "--name", "a/b"), "smoke.yaml: name: "),
         (("run", "smoke", "--wandb", "sometimes"), "smoke.yaml: tracking.wandb: must be one of"),
