@@ -157,6 +157,8 @@ class Interrupts:
                 process.kill()
         with suppress(Exception):
             scratch.remove_own()
+        with suppress(Exception):
+            self.at_once()  # once more: the main thread may have written meanwhile, or Ray ended the process before
         os._exit(code)
 
 

@@ -155,6 +155,8 @@ def _drive(
         try:
             return _run(spec, folder, setting, data, resources, copy, info, interrupts)
         except KeyboardInterrupt:
+            if (folder / "sweep.json").exists():
+                _mark_interrupted(folder)
             print(interrupts.last_words, file=sys.stderr)
             return INTERRUPTED
         except Exception as error:
