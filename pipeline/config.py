@@ -109,11 +109,22 @@ class TrialConfig(Frozen):
         return self
 
 
+def fusable(config: TrialConfig) -> bool:
+    """Whether `torch.func.vmap` takes the model well: no tensors that are filled by index, no flows of zuko's, no draws
+    whose batching is a loop."""
+    return config.model.posterior.name == "gaussian" and config.model.prior.name != "flow"
+
+
 def _inconsistencies(config: TrialConfig) -> list[str]:
     """Rules that tie several keys together, as messages that name rule and value."""
     posterior, prior = config.model.posterior.name, config.model.prior.name
     objective, estimator = config.objective, config.gradient.estimator
     problems = []
+    if config.training.fused_replicates == "always" and not fusable(config):
+        problems.append(
+            "training.fused_replicates 'always' needs model.posterior 'gaussian' and a model.prior other than 'flow', "
+            f"got {posterior!r} with {prior!r}"
+        )
     needs_closed_form = objective.name == "elbo" and config.kl.estimator in ("closed_form", "control_variate")
     if needs_closed_form and not has_closed_form_kl(posterior, prior):
         problems.append(

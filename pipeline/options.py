@@ -192,6 +192,8 @@ class TrainingConfig(Frozen):
     """Largest allowed norm of the gradient (None: not clipped)."""
     precision: Literal["float32", "float64", "bfloat16"] = "float32"
     """bfloat16 is autocast on CUDA; the evaluation always runs in float32 or float64."""
+    fused_replicates: Literal["auto", "always", "never"] = "auto"
+    """Train the replicates as one stacked model; auto: on CUDA, where the model allows it."""
 
 
 class EvaluationConfig(Frozen):

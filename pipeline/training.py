@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,9 +16,10 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-from pipeline.config import ConfigError, TrialConfig
+from pipeline.config import ConfigError, TrialConfig, fusable
 from pipeline.data import ImageData
 from pipeline.distributions import has_closed_form_kl
+from pipeline.fused import Stack
 from pipeline.objectives import build_objective
 from pipeline.sampling import draw, replicate_seed
 from pipeline.vae import VAE, build_vae
@@ -108,40 +109,39 @@ class Replicate:
             TrainingDiverged: the loss or the validation bound is not finite.
         """
         started = time.perf_counter()
-        row: Row = {"replicate": self.number, "epoch": epoch, "step": self.step}
-        row |= self._train(epoch) if epoch else dict.fromkeys(f"train.{quantity}" for quantity in TRAIN_QUANTITIES)
-        row["step"] = self.step
+        trained = self._train(epoch) if epoch else dict.fromkeys(f"train.{quantity}" for quantity in TRAIN_QUANTITIES)
+        return self.close(epoch, trained, time.perf_counter() - started)
+
+    def close(self, epoch: int, trained: Row, seconds: float) -> Row:
+        """Validate after an epoch whose training gave `trained` and took `seconds`, and keep weights that are best."""
+        started = time.perf_counter()
+        row: Row = {"replicate": self.number, "epoch": epoch, "step": self.step, **trained}
         row |= validate(self.vae, self.data.validation, closed_form=self.closed_form, seed=self._seed("validation"))
         if not math.isfinite(row["validation.elbo"]):
             raise self._diverged(f"validation.elbo is {row['validation.elbo']} after step {self.step}", epoch)
         if row["validation.elbo"] > self.best_elbo:
             self.best_elbo, self.best_epoch = row["validation.elbo"], epoch
             self.best_weights = {key: value.detach().clone() for key, value in self.vae.state_dict().items()}
-        self.seconds += time.perf_counter() - started
+        self.seconds += seconds + time.perf_counter() - started
         row |= {"training.learning_rate": self.config.training.learning_rate, "seconds": self.seconds}
         self.rows.append(row)
         return row
 
     def _train(self, epoch: int) -> Row:
-        """One pass over a fresh permutation of the training images; means over them, each image counted once."""
-        size = self.config.training.batch_size
-        order = torch.randperm(len(self.data.train), generator=self.generator, device=self.device)
-        batches = order.split(size)
+        """One pass over a fresh permutation of the training images."""
+        batches = self.batches()
         # The loop never waits for the device: the records are looked at once, when the epoch is over.
         record = torch.stack([self._update(index, epoch - 1 + i / len(batches)) for i, index in enumerate(batches)])
-        self.step += len(batches)
-        finite = record.isfinite().all(dim=1).cpu()
-        if not bool(finite.all()):
-            first = int((~finite).nonzero()[0])
-            raise self._diverged(
-                f"loss is {record[first, 0].item()} in step {self.step - len(batches) + first + 1}", epoch
-            )
-        weights = torch.tensor([len(index) for index in batches], dtype=torch.float64) / len(order)
-        loss, elbo, reconstruction, kl = (weights @ record.double().cpu()).tolist()
-        return {"train.loss": loss} | _named("train", elbo, reconstruction, kl, self.vae.num_pixels)
+        return self.trained(epoch, batches, record)
 
-    def _update(self, index: Int64[Tensor, " batch"], progress: float) -> Float[Tensor, " record"]:
-        """One step of Adam. Returns loss, bound, reconstruction and KL, left on the device."""
+    def batches(self) -> tuple[Int64[Tensor, " batch"], ...]:
+        """The images of an epoch's steps."""
+        order = torch.randperm(len(self.data.train), generator=self.generator, device=self.device)
+        batches: tuple[Tensor, ...] = order.split(self.config.training.batch_size)
+        return batches
+
+    def inputs(self, index: Int64[Tensor, " batch"]) -> tuple[Tensor, Float[Tensor, "sample batch dim"]]:
+        """The images of one step, and the noise of its draws."""
         x = self.data.train_batch(index, self.generator)
         noise = draw(
             self.config.objective.sampling,
@@ -152,6 +152,28 @@ class Replicate:
             dtype=self.vae.dtype,
             device=self.device,
         )
+        return x, noise
+
+    def trained(self, epoch: int, batches: Sequence[Tensor], record: Float[Tensor, "step record"]) -> Row:
+        """Means over the images of an epoch, each counted once.
+
+        Raises:
+            TrainingDiverged: the loss of a step is not finite.
+        """
+        self.step += len(batches)
+        finite = record.isfinite().all(dim=1).cpu()
+        if not bool(finite.all()):
+            first = int((~finite).nonzero()[0])
+            raise self._diverged(
+                f"loss is {record[first, 0].item()} in step {self.step - len(batches) + first + 1}", epoch
+            )
+        sizes = torch.tensor([len(index) for index in batches], dtype=torch.float64)
+        loss, elbo, reconstruction, kl = (sizes / sizes.sum() @ record.double().cpu()).tolist()
+        return {"train.loss": loss} | _named("train", elbo, reconstruction, kl, self.vae.num_pixels)
+
+    def _update(self, index: Int64[Tensor, " batch"], progress: float) -> Float[Tensor, " record"]:
+        """One step of Adam. Returns loss, bound, reconstruction and KL, left on the device."""
+        x, noise = self.inputs(index)
         half = self.config.training.precision == "bfloat16"
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
             terms = self.objective(self.vae, x, noise, kl_weight=_kl_weight(self.config, progress))
@@ -207,6 +229,14 @@ def _kl_weight(config: TrialConfig, progress: float) -> float:
     return objective.beta * (min(1.0, progress / warmup) if warmup else 1.0)
 
 
+def _fuses(config: TrialConfig, device: torch.device) -> bool:
+    """Whether the replicates train as one model: never a single one, and only where that is faster."""
+    fused = config.training.fused_replicates
+    return config.replicates > 1 and (
+        fused == "always" or (fused == "auto" and device.type == "cuda" and fusable(config))
+    )
+
+
 class Training:
     """All replicates of a trial. They advance together, so that means over seeds exist at every epoch."""
 
@@ -221,6 +251,7 @@ class Training:
         numbers = range(config.first_replicate, config.first_replicate + config.replicates)
         data = data.to(device)
         self.replicates = [Replicate(config, data, number, device, max_decodes) for number in numbers]
+        self.fused = _fuses(config, device) and max_decodes is None
 
     def run(self) -> Iterator[list[Row]]:
         """Advance to the last epoch, yielding after each one the rows of all replicates.
@@ -229,9 +260,36 @@ class Training:
             TrainingDiverged: one replicate has no finite loss.
         """
         while self.epoch < self.config.training.epochs:
-            rows = [replicate.advance(self.epoch + 1) for replicate in self.replicates]
+            if self.fused and self.epoch >= 0:
+                rows = self._advance_fused(self.epoch + 1)
+            else:
+                rows = [replicate.advance(self.epoch + 1) for replicate in self.replicates]
             self.epoch += 1
             yield rows
+
+    def _advance_fused(self, epoch: int) -> list[Row]:
+        """One epoch of all replicates at once; each draws from its own generator, in the order of its solo run."""
+        started, training = time.perf_counter(), self.config.training
+        stack = Stack(
+            [replicate.vae for replicate in self.replicates],
+            [replicate.optimizer for replicate in self.replicates],
+            self.replicates[0].objective,
+            clip=training.gradient_clip,
+            half=training.precision == "bfloat16",
+        )
+        orders = [replicate.batches() for replicate in self.replicates]
+        records = []
+        for i, indices in enumerate(zip(*orders)):
+            inputs = [replicate.inputs(index) for replicate, index in zip(self.replicates, indices)]
+            x, noise = (torch.stack(parts) for parts in zip(*inputs))
+            records.append(stack.update(x, noise, _kl_weight(self.config, epoch - 1 + i / len(orders[0]))))
+        stack.unstack()
+        record = torch.stack(records, dim=1)
+        seconds = (time.perf_counter() - started) / len(self.replicates)
+        return [
+            replicate.close(epoch, replicate.trained(epoch, order, mine), seconds)
+            for replicate, order, mine in zip(self.replicates, orders, record)
+        ]
 
     @property
     def finished(self) -> bool:
