@@ -254,6 +254,8 @@ RULES = {
     "less_than_equal": "must be at most {le:g}",
     "less_than": "must be below {lt:g}",
     "literal_error": "must be one of {expected}",
+    "missing": "is required",
+    "string_pattern_mismatch": "must be letters, digits, '.', '_' or '-' (at most 64, the first a letter or digit)",
     "union_tag_invalid": "must be one of {expected_tags}",
 }
 """pydantic's kinds of error in our words; the others are said as pydantic says them."""
@@ -264,9 +266,12 @@ def explain(error: ValidationError, source: str) -> list[str]:
     lines = []
     for finding in error.errors():
         said = finding["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-        rule = RULES[finding["type"]].format_map(finding["ctx"]) if finding["type"] in RULES else said
+        rule = RULES[finding["type"]].format_map(finding.get("ctx", {})) if finding["type"] in RULES else said
         if finding["type"] == "extra_forbidden":
             rule = "unknown key"
+        if finding["type"] == "missing":
+            lines.append(f"{source}: {dotted(finding['loc'])}: {rule}")
+            continue
         value = finding["ctx"]["tag"] if finding["type"] == "union_tag_invalid" else finding["input"]
         shown = "" if isinstance(value, (dict, BaseModel)) or "got" in rule else f", got {value!r}"
         key = dotted(finding["loc"])
