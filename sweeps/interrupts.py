@@ -17,11 +17,9 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any, NoReturn
 
-import ray  # noqa: F401  brings psutil with it
+import psutil
 
 from sweeps import scratch
-
-import psutil  # isort: skip
 
 INTERRUPTED = 130
 """Exit code."""
