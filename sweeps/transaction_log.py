@@ -6,10 +6,12 @@ The format is LevelDB's log: blocks of 32 KiB, in them chunks of (checksum, leng
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 FILE_HEADER = b":W&B" + struct.pack("<HB", 0xBEE1, 0)
 BLOCK = 32768
@@ -86,9 +88,31 @@ def _checksum(part: int, data: bytes) -> int:
 
 def kind(record: bytes) -> str | None:
     """What a record is: `run`, `history`, `summary`, `exit`, ..."""
+    name: str | None = _parsed(record).WhichOneof("record_type")
+    return name
+
+
+def epochs_and_exit(path: Path) -> tuple[list[int], int | None]:
+    """The epochs of a run's history rows, and its exit code if its end was written.
+
+    Raises:
+        LogError: the file has another format.
+    """
+    epochs, exit_code = [], None
+    for content in read(path):
+        record = _parsed(content)
+        what = record.WhichOneof("record_type")
+        if what == "history":
+            items = (item for item in record.history.item if (item.key or ".".join(item.nested_key)) == "epoch")
+            epochs += [int(json.loads(item.value_json)) for item in items]
+        elif what == "exit":
+            exit_code = int(record.exit.exit_code)
+    return epochs, exit_code
+
+
+def _parsed(record: bytes) -> Any:
     from wandb.proto import wandb_internal_pb2 as messages
 
     parsed = messages.Record()  # type: ignore[attr-defined]
     parsed.ParseFromString(record)
-    name: str | None = parsed.WhichOneof("record_type")
-    return name
+    return parsed

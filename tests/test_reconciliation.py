@@ -18,7 +18,7 @@ import pytest
 import yaml
 from fake_trial import run_trial
 
-from sweeps import cli, offline, status
+from sweeps import cli, offline, status, transaction_log
 from sweeps.collect import collect
 from sweeps.ledger import Ledger
 from sweeps.reconciliation import Reconciliation, make_whole, reconcile
@@ -296,3 +296,12 @@ def test_runs_that_could_not_be_written_are_named_in_one_line(folder: Path) -> N
         tracker.runs.start(number, {}, "search")
     _close(tracker, Ledger(folder, "validation.elbo"), SimpleNamespace(warn=said.append), 10)  # type: ignore[arg-type]
     assert said[1:] == ["W&B: incomplete runs of trials 0, 2; the tables are the record"]
+
+
+def test_our_reader_counts_what_wandbs_own_reader_does(folder: Path) -> None:
+    files = offline.record_files(folder)
+    assert files
+    for path in files:
+        rows = [row["epoch"] for row in offline.history(path) if "epoch" in row]
+        exits = [record["exit"].get("exit_code", 0) for record in offline.read(path) if record["type"] == "exit"]
+        assert transaction_log.epochs_and_exit(path) == (rows, exits[0] if exits else None)
