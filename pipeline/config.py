@@ -255,6 +255,8 @@ RULES = {
     "less_than": "must be below {lt:g}",
     "literal_error": "must be one of {expected}",
     "missing": "is required",
+    "model_type": "must be a mapping of keys to values",
+    "dict_type": "must be a mapping of keys to values",
     "string_pattern_mismatch": "must be letters, digits, '.', '_' or '-' (at most 64, the first a letter or digit)",
     "union_tag_invalid": "must be one of {expected_tags}",
 }

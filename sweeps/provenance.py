@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from pipeline.config import ConfigError
 from pipeline.data import ImageData
 from sweeps.resources import available_cores
 from sweeps.spec import SweepSpec
@@ -20,6 +21,10 @@ PACKAGES = (
     "elbosweep", "torch", "torchvision", "zuko", "arviz-stats", "scikit-learn", "numpy", "scipy", "pydantic",
     "ray", "optuna", "wandb", "pandas", "pyarrow", "seaborn", "matplotlib", "typer", "rich",
 )  # fmt: skip
+
+
+FIXED = ("base", "factors", "space", "search", "stopping")
+"""Sections of a specification that decide which trial has which number."""
 
 
 def describe(spec: SweepSpec, command: str, data: Sequence[ImageData]) -> dict[str, Any]:
@@ -86,3 +91,25 @@ def revision(folder: Path) -> dict[str, Any] | None:
         return {"revision": git("rev-parse", "HEAD"), "dirty": changed}
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def check_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """A sweep that goes on has the data it was started with, and the specification as far as it decides the trials.
+
+    Budgets, resources, tracking, `search.trials`, refinement and confirmation may change in `spec.yaml`.
+
+    Raises:
+        ConfigError: what differs, with both values.
+    """
+    was, are = before.get("data", {}).get("checksum"), now["data"]["checksum"]
+    if was not in (None, are):
+        raise ConfigError(f"{folder}: was started with other data: checksum must be {was}, got {are}")
+    then, here = before.get("spec", {}), now["spec"]
+    for section in FIXED:
+        old, new = ({**(tree.get(section) or {}), "trials": None} for tree in (then, here))
+        for key in old | new if section in then else ():
+            if old.get(key) != new.get(key):
+                raise ConfigError(
+                    f"{folder / 'spec.yaml'}: {section}.{key}: must stay what the sweep was started with "
+                    f"({old.get(key)!r}), got {new.get(key)!r}; give the new specification a name of its own"
+                )

@@ -104,9 +104,7 @@ def resume(name: str, setting: Setting) -> int:
             set_aside_damaged(folder)
             before = read_json(folder / "sweep.json") if (folder / "sweep.json").exists() else {}
             info = provenance.describe(spec, setting.command, list(data.values()))
-            was, are = before.get("data", {}).get("checksum"), info["data"]["checksum"]
-            if was not in (None, are):
-                raise ConfigError(f"{folder}: was started with other data: checksum must be {was}, got {are}")
+            provenance.check_same(folder, before, info)
             info |= {key: before[key] for key in ("started", "seconds") if key in before}
             info |= {"resumed": before.get("resumed", 0) + 1}
             return _drive(spec, folder, setting, data, resources, copy, info)

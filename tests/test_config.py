@@ -25,7 +25,7 @@ IWAE = {"name": "iwae", "num_importance_samples": 4}
     ("tree", "message"),
     [
         ({"mdel": 1}, "trial.yaml: mdel: unknown key, got 1"),
-        ({"model": 3}, "trial.yaml: model: must be a valid dictionary or instance of ModelConfig, got 3"),
+        ({"model": 3}, "trial.yaml: model: must be a mapping of keys to values, got 3"),
         ({"model": {"latent_dim": 0}}, "trial.yaml: model.latent_dim: must be at least 1, got 0"),
         ({"model": {"latent_dim": "x"}}, "model.latent_dim: must be a valid integer"),
         ({"model": {"network": "mlpp"}}, "model.network: must be one of 'mlp', 'cnn', 'linear', got 'mlpp'"),

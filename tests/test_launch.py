@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import ray
 import ray.cloudpickle
+import yaml
 from rich.console import Console
 
 from sweeps import resources, sweep
@@ -310,3 +311,21 @@ def test_several_objectives_are_in_the_study_and_in_the_ledger(tmp_path: Path) -
     study = optuna.load_study(study_name="two", storage=f"sqlite:///{tmp_path}/two/s.sqlite")
     assert [trial.values[1] for trial in study.trials] == [0.1] * 6
     assert read_json(tmp_path / "two" / "trials" / "0000" / "trial.json")["others"] == {"seconds.training": 0.1}
+
+
+def test_an_edited_specification_goes_on_only_where_the_trials_stay_the_same(tmp_path: Path, runs_dir: Path) -> None:
+    shutil.copytree(runs_dir / "alone", tmp_path / "alone")
+    path = tmp_path / "alone" / "spec.yaml"
+    tree = yaml.safe_load(path.read_text())
+    setting = sweep.Setting(tmp_path, workers=2, function=fake_trial.run_trial, console=Console(quiet=True))
+    before = trials(tmp_path, "alone")
+    for section, change in {"factors": {"model.latent_dim": [2, 8, 32, 64]}, "search": {"seed": 7}}.items():
+        path.write_text(yaml.safe_dump({**tree, section: {**tree[section], **change}}))
+        with pytest.raises(sweep.ConfigError, match=rf"{section}\.\S+: must stay what the sweep was started with"):
+            sweep.resume("alone", setting)
+        pd.testing.assert_frame_equal(trials(tmp_path, "alone"), before)
+    path.write_text(yaml.safe_dump({**tree, "search": {**tree["search"], "trials": 9}, "retries": 3}))
+    assert sweep.resume("alone", setting) == 0
+    after = trials(tmp_path, "alone")
+    assert after["trial"].tolist() == list(range(12))
+    pd.testing.assert_frame_equal(after[COLUMNS].head(10), before[COLUMNS], check_exact=True)
