@@ -28,6 +28,12 @@ class Suggester(Searcher):
         self.exhausted = False
         """All trials of the sweep are over: asking the planner once more would plan the next one."""
 
+    def decide(self) -> bool:
+        """Whether there is anything to run; a new trial that was decided thereby is the first."""
+        if not self.again and isinstance(plan := self._next(), Plan):
+            self.again.append(plan)
+        return bool(self.again)
+
     def suggest(self, trial_id: str) -> Any:
         began = time.perf_counter()
         plan = self.again.pop(0) if self.again else self._next()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +18,6 @@ from sweeps.progress import Progress
 from sweeps.ray_session import session
 from sweeps.recorder import CLOSE_SECONDS, END_SECONDS, settings_of
 from sweeps.scratch import folder as temporary_folder
-from sweeps.search import Planner
 from sweeps.shared_data import share
 from sweeps.spec import SweepSpec
 from sweeps.sweep_copy import Arrivals, SweepCopy
@@ -28,23 +26,18 @@ from sweeps.worker import Job, trainable
 
 def run_trials(
     spec: SweepSpec,
-    planner: Planner,
-    ledger: Ledger,
+    suggester: Suggester,
     job: Job,
     resources: Resources,
     progress: Progress,
     collect: Periodic,
-    deadline: float = math.inf,
     *,
     data: Mapping[DataConfig, ImageData],
     copy: SweepCopy | None = None,
     interrupts: Interrupts,
 ) -> bool:
-    """Run what is left of the sweep, starting no more trials after `deadline` on the monotonic clock.
-
-    False if it was interrupted.
-    """
-    suggester = Suggester(planner, ledger, ledger.reconcile(planner.known), deadline)
+    """Run what is left of the sweep. False if it was interrupted."""
+    planner, ledger = suggester.planner, suggester.ledger
     stopping = EarlyStopping(spec, planner, ledger)
     tracker = Tracker(
         ledger.folder,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,18 @@ PACKAGES = (
 
 FIXED = ("base", "factors", "space", "search", "stopping")
 """Sections of a specification that decide which trial has which number."""
+
+
+CLOSED_BY = {
+    "refine": (("search", "trials"), ("refine", "by")),
+    "confirm": (
+        ("search", "trials"),
+        *(("refine", key) for key in ("by", "trials", "target_standard_error")),
+        *(("budget", key) for key in ("trials", "target")),
+        *(("confirm", key) for key in ("by", "replicates")),
+    ),
+}
+"""What each phase was decided from: a change would not be followed by trials, or by ones that do not fit the others."""
 
 
 def describe(spec: SweepSpec, command: str, data: Sequence[ImageData]) -> dict[str, Any]:
@@ -93,10 +105,11 @@ def revision(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def check_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def check_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any], phases: Collection[str] = ()) -> None:
     """A sweep that goes on has the data it was started with, and the specification as far as it decides the trials.
 
-    Budgets, resources, tracking, `search.trials`, refinement and confirmation may change in `spec.yaml`.
+    Resources and tracking may change in `spec.yaml`; `search.trials`, budgets, refinement and confirmation as long as
+    none of the `phases` that follow them has begun.
 
     Raises:
         ConfigError: what differs, with both values.
@@ -112,4 +125,12 @@ def check_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) 
                 raise ConfigError(
                     f"{folder / 'spec.yaml'}: {section}.{key}: must stay what the sweep was started with "
                     f"({old.get(key)!r}), got {new.get(key)!r}; give the new specification a name of its own"
+                )
+    for phase, keys in CLOSED_BY.items():
+        for section, key in keys if phase in phases and then else ():
+            decided, wanted = ((tree.get(section) or {}).get(key) for tree in (then, here))
+            if decided != wanted:
+                raise ConfigError(
+                    f"{folder / 'spec.yaml'}: {section}.{key}: cannot change once the {phase} phase has begun (it was "
+                    f"{decided!r}), got {wanted!r}; give the new specification a name of its own"
                 )

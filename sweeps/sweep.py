@@ -27,6 +27,7 @@ from pipeline.data import load as load_data
 from sweeps import launch, provenance, ray_session, references, study, sweep_copy
 from sweeps.collect import collect
 from sweeps.damage import set_aside_damaged
+from sweeps.events import Suggester
 from sweeps.folders import find, locked, read_spec, remove
 from sweeps.interrupts import INTERRUPTED, Interrupts
 from sweeps.ledger import Ledger, Periodic, now, read_json
@@ -104,7 +105,8 @@ def resume(name: str, setting: Setting) -> int:
             set_aside_damaged(folder)
             before = read_json(folder / "sweep.json") if (folder / "sweep.json").exists() else {}
             info = provenance.describe(spec, setting.command, list(data.values()))
-            provenance.check_same(folder, before, info)
+            begun = {record.plan.phase for record in Ledger(folder, *spec.search.modes).records.values()}
+            provenance.check_same(folder, before, info, begun)
             info |= {key: before[key] for key in ("started", "seconds") if key in before}
             info |= {"resumed": before.get("resumed", 0) + 1}
             return _drive(spec, folder, setting, data, resources, copy, info)
@@ -153,8 +155,7 @@ def _drive(
         try:
             return _run(spec, folder, setting, data, resources, copy, info, interrupts)
         except KeyboardInterrupt:
-            if (folder / "sweep.json").exists():
-                _mark_interrupted(folder)
+            _mark_interrupted(folder)
             print(interrupts.last_words, file=sys.stderr)
             return INTERRUPTED
         except Exception as error:
@@ -209,22 +210,24 @@ def _run(
         if copy is not None:
             copy.push(progress.warn)
 
-    save("running")
-    complete = False
+    suggester = Suggester(planner, ledger, ledger.reconcile(planner.known), deadline)
+    complete = not suggester.decide()
+    if complete:
+        progress.warn(f"{spec.name}: nothing is left to do")
     try:
-        complete = launch.run_trials(
-            spec,
-            planner,
-            ledger,
-            job,
-            resources,
-            progress,
-            Periodic(lambda: save("running")),
-            deadline,
-            data=data,
-            copy=copy,
-            interrupts=interrupts,
-        )
+        if not complete:
+            save("running")
+            complete = launch.run_trials(
+                spec,
+                suggester,
+                job,
+                resources,
+                progress,
+                Periodic(lambda: save("running")),
+                data=data,
+                copy=copy,
+                interrupts=interrupts,
+            )
     finally:
         save("interrupted" if not complete else "finished" if not ledger.count("failed") else "failed")
     if interrupts.full_disk is not None:
@@ -249,8 +252,10 @@ def _run(
 
 
 def _mark_interrupted(folder: Path) -> None:
-    info = read_json(folder / "sweep.json")
-    write_json(folder / "sweep.json", info | {"state": "interrupted", "ended": now()})
+    """A sweep whose trials had all ended stays what it was, whatever was still being done about its records."""
+    path = folder / "sweep.json"
+    if path.exists() and (info := read_json(path))["state"] == "running":
+        write_json(path, info | {"state": "interrupted", "ended": now()})
 
 
 def _disk_is_full(place: str, spec: SweepSpec) -> str:

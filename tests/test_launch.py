@@ -329,3 +329,31 @@ def test_an_edited_specification_goes_on_only_where_the_trials_stay_the_same(tmp
     after = trials(tmp_path, "alone")
     assert after["trial"].tolist() == list(range(12))
     pd.testing.assert_frame_equal(after[COLUMNS].head(10), before[COLUMNS], check_exact=True)
+
+
+def test_what_confirmation_was_decided_from_stays(tmp_path: Path) -> None:
+    """More suggestions after it would stand in the table and change nothing that was confirmed."""
+    assert run(specification("firm", confirm={"replicates": 2}), tmp_path) == 0
+    path = tmp_path / "firm" / "spec.yaml"
+    tree = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**tree, "search": {**tree["search"], "trials": 9}}))
+    with pytest.raises(sweep.ConfigError, match=r"search\.trials: cannot change once the confirm phase has begun"):
+        sweep.resume("firm", sweep.Setting(tmp_path, function=fake_trial.run_trial, console=Console(quiet=True)))
+
+
+def test_a_finished_sweep_starts_nothing_and_stays_finished(
+    tmp_path: Path, runs_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(runs_dir / "alone", tmp_path / "alone")
+    before = trials(tmp_path, "alone")
+
+    def interrupted(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweep.launch, "run_trials", interrupted)
+    setting = sweep.Setting(tmp_path, function=fake_trial.run_trial, console=Console(quiet=True))
+    assert sweep.resume("alone", setting) == 0
+    monkeypatch.setattr(sweep, "_reconcile", interrupted)
+    assert sweep.resume("alone", setting) == 130
+    assert read_json(tmp_path / "alone" / "sweep.json")["state"] == "finished"
+    pd.testing.assert_frame_equal(trials(tmp_path, "alone"), before, check_exact=True)
