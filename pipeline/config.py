@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from pipeline.distributions import has_closed_form_entropy, has_closed_form_kl
 from pipeline.options import (
@@ -41,10 +43,12 @@ from pipeline.options import (
     TrainingConfig,
     VampPrior,
     VarianceConfig,
+    spelled_out,
 )
 
 # This module is the one door to the configuration, options included.
 __all__ = [
+    "RULES",
     "BernoulliLikelihood",
     "CNNConfig",
     "CategoricalLikelihood",
@@ -79,6 +83,9 @@ __all__ = [
     "override",
     "parse",
     "read_yaml",
+    "rule_and_value",
+    "spelled_out",
+    "text_in_yaml",
 ]
 
 
@@ -199,13 +206,30 @@ def load(path: Path) -> TrialConfig:
     return parse(read_yaml(path), str(path))
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, for which a key given twice is an error, as in YAML 1.2; pyyaml lets the last one win."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            line, name = key.start_mark.line + 1, (key.tag, key.value)
+            if name in lines:
+                raise yaml.YAMLError(f"key {key.value!r} must be given once, got it on lines {lines[name]} and {line}")
+            lines[name] = line
+        return node
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML mapping, read with the safe loader; every failure is a ConfigError that names the file."""
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        json.dumps(tree, default=str, skipkeys=True)  # an anchor that contains itself is a tree without an end
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: is not valid YAML: {' '.join(str(error).split())}") from None
     if tree is None:
         return {}
@@ -249,14 +273,24 @@ def config_hash(config: TrialConfig) -> str:
 
 
 RULES = {
-    "greater_than_equal": "must be at least {ge:g}",
-    "greater_than": "must be above {gt:g}",
-    "less_than_equal": "must be at most {le:g}",
-    "less_than": "must be below {lt:g}",
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be above {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be below {lt}",
+    "finite_number": "must be a finite number",
+    **dict.fromkeys(("int_type", "int_parsing", "int_parsing_size", "int_from_float"), "must be an integer"),
+    **dict.fromkeys(("float_type", "float_parsing"), "must be a number"),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "must be true or false"),
+    **dict.fromkeys(("tuple_type", "list_type"), "must be a list"),
+    **dict.fromkeys(("model_type", "dict_type"), "must be a mapping of keys to values"),
+    "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "too_short": "needs at least {min_length} item",
+    "too_long": "takes at most {max_length} items",
     "literal_error": "must be one of {expected}",
     "missing": "is required",
-    "model_type": "must be a mapping of keys to values",
-    "dict_type": "must be a mapping of keys to values",
+    "extra_forbidden": "unknown key",
+    "model_attributes_type": "must be a name, or a mapping of keys to values",
     "string_pattern_mismatch": "must be letters, digits, '.', '_' or '-' (at most 64, the first a letter or digit)",
     "union_tag_invalid": "must be one of {expected_tags}",
 }
@@ -265,20 +299,37 @@ RULES = {
 
 def explain(error: ValidationError, source: str) -> list[str]:
     """pydantic's findings, one line each: source, dotted key, rule, value."""
+    findings = error.errors()
+    inside = {finding["loc"][:-1] for finding in findings}
     lines = []
-    for finding in error.errors():
-        said = finding["msg"].removeprefix("Value error, ").replace("Input should be", "must be")
-        rule = RULES[finding["type"]].format_map(finding.get("ctx", {})) if finding["type"] in RULES else said
-        if finding["type"] == "extra_forbidden":
-            rule = "unknown key"
-        if finding["type"] == "missing":
-            lines.append(f"{source}: {dotted(finding['loc'])}: {rule}")
-            continue
-        value = finding["ctx"]["tag"] if finding["type"] == "union_tag_invalid" else finding["input"]
-        shown = "" if isinstance(value, (dict, BaseModel)) or "got" in rule else f", got {value!r}"
+    for finding in findings:
+        if finding["type"] == "too_short" and finding["loc"] in inside:
+            continue  # pydantic counts the valid items only, and the others have lines of their own
         key = dotted(finding["loc"])
-        lines.append(f"{source}: {key + ': ' if key else ''}{rule}{shown}")
+        lines.append(f"{source}: {key + ': ' if key else ''}{rule_and_value(finding)}")
     return lines
+
+
+def rule_and_value(finding: ErrorDetails) -> str:
+    """`must be at least 1, got 0`, from one finding of pydantic's."""
+    kind, value = finding["type"], finding["input"]
+    context = {
+        name: f"{bound:.15g}" if type(bound) is float else bound for name, bound in finding.get("ctx", {}).items()
+    }
+    rule = RULES[kind].format_map(context) if kind in RULES else finding["msg"].removeprefix("Value error, ")
+    if kind == "missing" or "got" in rule or (kind not in RULES and isinstance(value, (dict, BaseModel))):
+        return rule
+    shown = "null" if value is None else repr(context["tag"] if kind == "union_tag_invalid" else value)
+    return f"{rule}, got {shown}{text_in_yaml(value)}"
+
+
+def text_in_yaml(value: Any) -> str:
+    """A hint where YAML 1.1 reads a number as text: with an exponent it needs a dot, and the exponent a sign."""
+    for item in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(item, str) and (number := re.fullmatch(r"([-+]?\d+)(\.\d*)?[eE]([-+]?)(\d+)", item)):
+            whole, fraction, sign, exponent = number.groups()
+            return f" (text to YAML: write {whole}{fraction or '.0'}e{sign or '+'}{exponent})"
+    return ""
 
 
 def dotted(loc: tuple[int | str, ...]) -> str:
@@ -286,5 +337,5 @@ def dotted(loc: tuple[int | str, ...]) -> str:
     choices = {
         key for tree in (TrialConfig, ModelConfig) for key, field in tree.model_fields.items() if field.discriminator
     }
-    parts = [str(part) for part in loc]
+    parts = [str(part) for part in loc if part != "[key]"]
     return ".".join(part for before, part in zip(["", *parts], parts) if before not in choices)

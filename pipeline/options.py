@@ -7,11 +7,14 @@ Options that only make sense for one choice live inside that choice (`objective.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+MANY = 10_000_000
+"""More images, draws or steps than this are a slip of the pen."""
 Width = Annotated[int, Field(ge=1, le=65536)]
+Count = Annotated[int, Field(ge=1, le=MANY)]
 
 
 class Frozen(BaseModel):
@@ -24,13 +27,36 @@ class Frozen(BaseModel):
         if not isinstance(tree, Mapping):
             return tree
         choices = {key: field.default.name for key, field in cls.model_fields.items() if field.discriminator}
-        completed = dict(tree)
+        annotations = {field.alias or key: field.annotation for key, field in cls.model_fields.items()}
+        completed = {key: spelled_out(value, annotations.get(key, Any)) for key, value in tree.items()}
         for key in choices.keys() & tree.keys():
             if isinstance(tree[key], str):
                 completed[key] = {"name": tree[key]}
             elif isinstance(tree[key], Mapping):
                 completed[key] = {"name": choices[key], **tree[key]}
         return completed
+
+
+def spelled_out(value: Any, annotation: Any) -> Any:
+    """`true` for a number, or in a list of them, as the word 'true', which no number accepts.
+
+    Python takes it for 1, and pydantic with it, whatever the writer meant.
+    """
+    if isinstance(value, (list, tuple)):
+        return [spelled_out(item, annotation) for item in value]
+    if not isinstance(value, bool):
+        return value
+    accepted = _kinds(annotation)
+    return str(value).lower() if accepted & {int, float} and not accepted & {bool, Any} else value
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """`tuple[int, ...] | None` -> {int, None, ...}."""
+    inner = get_args(annotation)
+    if get_origin(annotation) is Literal or not inner:
+        return {annotation}
+    kinds = inner[:1] if get_origin(annotation) is Annotated else inner
+    return set().union(*map(_kinds, kinds))
 
 
 # --- data -----------------------------------------------------------------------------------------------------------
@@ -45,8 +71,8 @@ class DataConfig(Frozen):
     """Grey levels that the images are quantised to."""
     binarization: Literal["none", "static", "dynamic"] = "none"
     """Pixels drawn as Bernoulli(grey value): once (`static`) or anew in every epoch (`dynamic`, in training only)."""
-    split_seed: int = Field(0, ge=0)
-    train_images: int | None = Field(None, ge=1)
+    split_seed: int = Field(0, ge=0, lt=2**63)
+    train_images: int | None = Field(None, ge=1, le=MANY)
     """Use only the first so many training images (None: all)."""
 
     @model_validator(mode="after")
@@ -156,7 +182,7 @@ class ElboObjective(Frozen):
     """L: draws of z per image in each training step."""
     sampling: Literal["iid", "antithetic", "sobol"] = "iid"
     beta: float = Field(1.0, ge=0)
-    kl_warmup_epochs: int = Field(0, ge=0)
+    kl_warmup_epochs: int = Field(0, ge=0, le=100000)
     """The KL term's weight rises linearly from 0 to beta over so many epochs."""
     free_bits: float = Field(0.0, ge=0)
     """Nats per latent dimension below which the KL is not penalised (Kingma et al. 2016)."""
@@ -186,7 +212,8 @@ class GradientConfig(Frozen):
 
 class TrainingConfig(Frozen):
     epochs: int = Field(30, ge=0, le=100000)
-    batch_size: int = Field(128, ge=1)
+    """0 measures the model before training: a control."""
+    batch_size: int = Field(128, ge=1, le=MANY)
     learning_rate: float = Field(1e-3, gt=0, le=10)
     gradient_clip: float | None = Field(None, gt=0)
     """Largest allowed norm of the gradient (None: not clipped)."""
@@ -199,34 +226,34 @@ class TrainingConfig(Frozen):
 class EvaluationConfig(Frozen):
     """Sizes of what is measured on a trained replicate; 0 switches the optional parts off."""
 
-    num_samples: int = Field(16, ge=1)
+    num_samples: int = Field(16, ge=1, le=MANY)
     """Draws per image for the reconstruction and the ELBO."""
-    num_importance_samples: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 8, 64, 512), min_length=1)
+    num_importance_samples: tuple[Count, ...] = Field((1, 8, 64, 512), min_length=1)
     """The K of the bound ladder."""
-    max_images: int | None = Field(None, ge=2)
+    max_images: int | None = Field(None, ge=2, le=MANY)
     """Images of the held-out split in the ladder (None: all)."""
-    gap_images: int = Field(32, ge=0)
-    gap_steps: int = Field(200, ge=1)
-    ais_images: int = Field(0, ge=0)
-    ais_temperatures: int = Field(200, ge=2)
-    ais_chains: int = Field(8, ge=2)
-    prior_draws: int = Field(100_000, ge=0)
-    prior_images: int = Field(16, ge=2)
+    gap_images: int = Field(32, ge=0, le=MANY)
+    gap_steps: int = Field(200, ge=1, le=MANY)
+    ais_images: int = Field(0, ge=0, le=MANY)
+    ais_temperatures: int = Field(200, ge=2, le=MANY)
+    ais_chains: int = Field(8, ge=2, le=MANY)
+    prior_draws: int = Field(100_000, ge=0, le=MANY)
+    prior_images: int = Field(16, ge=2, le=MANY)
     pictures: bool = True
 
 
 class VarianceConfig(Frozen):
     """Size of the Monte Carlo variance study; `images: 0` switches it off."""
 
-    images: int = Field(128, ge=0)
-    draws: int = Field(1024, ge=8)
-    num_samples: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 2, 4, 8, 16, 32, 64, 128), min_length=1)
+    images: int = Field(128, ge=0, le=MANY)
+    draws: int = Field(1024, ge=8, le=MANY)
+    num_samples: tuple[Count, ...] = Field((1, 2, 4, 8, 16, 32, 64, 128), min_length=1)
     sampling: tuple[Literal["iid", "antithetic", "sobol"], ...] = ("iid", "antithetic", "sobol")
-    num_importance_samples: tuple[Annotated[int, Field(ge=1)], ...] = (1, 8, 64)
-    gradient_repeats: int = Field(64, ge=0)
+    num_importance_samples: tuple[Count, ...] = (1, 8, 64)
+    gradient_repeats: int = Field(64, ge=0, le=MANY)
     """Repeats of each gradient estimator on one minibatch; 0 switches the gradient study off."""
-    gradient_num_samples: tuple[Annotated[int, Field(ge=1)], ...] = (1, 4, 16)
-    gradient_images: int = Field(16, ge=1)
+    gradient_num_samples: tuple[Count, ...] = (1, 4, 16)
+    gradient_images: int = Field(16, ge=1, le=MANY)
 
     @field_validator("gradient_repeats")
     @classmethod

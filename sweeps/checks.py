@@ -130,7 +130,7 @@ def _design(spec: SweepSpec) -> list[str]:
         return [f"space: must not be empty when search.trials asks for trials, got {spec.search.trials} trials"]
     if not spec.space and not spec.factors:
         return ["factors: nothing to run: give factors, or a space with search.trials, got neither"]
-    return [*_search(spec), *_stopping(spec), *_refine(spec), *_by(spec)]
+    return [*_search(spec)] or [*_stopping(spec), *_refine(spec), *_by(spec)]
 
 
 def _search(spec: SweepSpec) -> Iterator[str]:
@@ -146,7 +146,7 @@ def _search(spec: SweepSpec) -> Iterator[str]:
         if name.startswith("test."):
             yield f"{where}: must not choose by the split that judges the choice: use validation.*, got {name!r}"
         elif not name.startswith("variance.") and name not in METRICS:
-            yield f"{where}: {unknown(name, METRICS)}, got {name!r}"
+            yield f"{where}: {unknown(name, METRICS, 'metric')}, got {name!r}"
 
 
 def _storage(url: str) -> Iterator[str]:
@@ -192,7 +192,9 @@ def _by(spec: SweepSpec) -> Iterator[str]:
         ("refine", spec.refine.by, spec.refine.trials != 0),
         ("confirm", spec.confirm.by, bool(spec.confirm.replicates)),
     ):
-        if on and by not in spec.factors.keys() | spec.space.keys():
+        if by not in leaves():
+            yield f"{name}.by: {unknown(by)}, got {by!r}"
+        elif on and by not in spec.factors.keys() | spec.space.keys():
             yield f"{name}.by: must be a key of factors or space, got {by!r}"
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from pipeline.config import TrialConfig, explain
+from pipeline.config import TrialConfig, rule_and_value, spelled_out
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Leaf:
         """
         adapter: TypeAdapter[Any] = TypeAdapter(self.annotation, config=ConfigDict(allow_inf_nan=False))
         try:
-            return adapter.dump_python(adapter.validate_python(value), mode="json")
+            return adapter.dump_python(adapter.validate_python(spelled_out(value, self.annotation)), mode="json")
         except ValidationError as error:
-            raise ValueError(explain(error, "")[0].removeprefix(": ")) from None
+            raise ValueError(rule_and_value(error.errors()[0])) from None
 
 
 @cache
@@ -82,11 +82,34 @@ def _either(one: Mapping[str, frozenset[str]], other: Mapping[str, frozenset[str
     return {name: one[name] | other[name] for name in one.keys() & other.keys()}
 
 
-def unknown(key: str, known: Iterable[str] | None = None) -> str:
+def unknown(key: str, known: Iterable[str] | None = None, kind: str = "key") -> str:
     """The rule that a misspelt key breaks, with the key that was probably meant."""
     names = list(leaves() if known is None else known)
-    near = difflib.get_close_matches(key, names, n=1, cutoff=0.6)
-    if not near:
-        same_leaf = [name for name in names if name.rsplit(".", 1)[-1] == key.rsplit(".", 1)[-1]]
-        near = same_leaf[:1]
-    return "unknown key" + (f" (did you mean {near[0]!r}?)" if near else "")
+    if inside := [name for name in names if name.startswith(f"{key}.")]:
+        return f"is a section, not a {kind}: name one of {', '.join(inside)}"
+    if near := _meant(key, names):
+        return f"unknown {kind} (did you mean {near!r}?)"
+    return f"unknown {kind}" + (f" (there are: {', '.join(names)})" if len(names) < 20 else "")
+
+
+def _meant(key: str, names: list[str]) -> str | None:
+    """A name of the same section if there is one that is alike, else the same or the closest name of another."""
+    section, _, word = key.rpartition(".")
+    siblings = {name.rpartition(".")[2]: name for name in names if name.rpartition(".")[0] == section}
+    short_for = [name for name in names if len(word) > 1 and word == "".join(part[0] for part in _words(name))]
+    for candidates in (
+        [name for name in short_for if name in siblings.values()],
+        [siblings[near] for near in difflib.get_close_matches(word, siblings, n=1, cutoff=0.6)],
+        [name for name in names if name.rpartition(".")[2] == word],
+        short_for,
+        difflib.get_close_matches(key, names, n=1, cutoff=0.75),
+        [name for name in names if difflib.get_close_matches(word, [name.rpartition(".")[2]], cutoff=0.75)],
+    ):
+        if candidates:
+            return max(candidates, key=lambda name: difflib.SequenceMatcher(None, key, name).ratio())
+    return None
+
+
+def _words(key: str) -> list[str]:
+    """`training.learning_rate` -> learning, rate."""
+    return [word for word in key.rpartition(".")[2].split("_") if word]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.config import Frozen
+from pipeline.config import Frozen, text_in_yaml
 
 Mode = Literal["max", "min"]
 
@@ -22,6 +22,13 @@ class Parameter(Frozen):
     step: float | None = Field(None, gt=0)
     when: dict[str, Any] = Field(default_factory=dict)
     """Searched only where these keys have these values (one, or a list of them); elsewhere `base` holds."""
+
+    @field_validator("int_range", "float_range", mode="before")
+    @classmethod
+    def _pair(cls, value: Any) -> Any:
+        if value is not None and not (isinstance(value, (list, tuple)) and len(value) == 2):
+            raise ValueError(f"must be a list of two numbers, [low, high], got {value!r}{text_in_yaml(value)}")
+        return value
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -76,9 +83,15 @@ class SearchConfig(Frozen):
     @classmethod
     def _first_objective(cls, tree: Any) -> Any:
         objectives = tree.get("objectives") if isinstance(tree, Mapping) else None
-        if not isinstance(objectives, Mapping) or not objectives:
+        if not isinstance(objectives, Mapping):
+            return tree
+        if not objectives and "metric" not in tree:
+            raise ValueError("objectives must name a metric, or be left out, got {}")
+        if not objectives:
             return tree
         metric, mode = next(iter(objectives.items()))
+        if mode not in get_args(Mode):
+            return tree  # said of objectives, and only once
         for key, first in (("metric", metric), ("mode", mode)):
             if tree.get(key, first) != first:
                 raise ValueError(f"{key} must be left out or that of the first of objectives, got {tree[key]!r}")
@@ -125,14 +138,14 @@ class Budget(Frozen):
     """What ends factorial part, search and refinement; running trials train to their end, confirmation is on top."""
 
     trials: int | None = Field(None, ge=1, le=1_000_000)
-    hours: float | None = Field(None, gt=0)
+    hours: float | None = Field(None, gt=0, le=10 * 365 * 24)
     """Of wall time, over all starts of the sweep."""
     target: float | None = None
     """Stop once a trial's `search.metric` is at least as good as this."""
 
 
 class Limits(Frozen):
-    trial_minutes: float | None = Field(None, gt=0)
+    trial_minutes: float | None = Field(None, gt=0, le=365 * 24 * 60)
     """Wall time of one attempt at a trial; an attempt that takes longer hangs, and is ended."""
 
 

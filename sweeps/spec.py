@@ -110,6 +110,8 @@ def parse(tree: Mapping[str, Any], source: str = "specification") -> SweepSpec:
     """
     from sweeps.checks import combinations, keys_and_values
 
+    if not tree:
+        raise ConfigError(f"{source}: is empty: must have a name, and factors or a space")
     problems = _misplaced(tree)
     if problems:
         raise ConfigError("\n".join(f"{source}: {problem}" for problem in problems))
@@ -143,7 +145,17 @@ def _misplaced(tree: Mapping[str, Any]) -> list[str]:
         for key, value in inner.items() if isinstance(inner, Mapping) else ():
             if key not in model.model_fields:
                 problems.append(f"{section}.{key}: {unknown(str(key), model.model_fields)}, got {value!r}")
-    return problems or _resources(tree.get("resources", "auto"))
+    return problems or _parameters(tree.get("space")) or _resources(tree.get("resources", "auto"))
+
+
+def _parameters(space: Any) -> list[str]:
+    known = [field.alias or name for name, field in Parameter.model_fields.items()]
+    return [
+        f"space.{key}.{name}: {unknown(str(name), known)}, got {value!r}"
+        for key, given in (space.items() if isinstance(space, Mapping) else ())
+        for name, value in (given.items() if isinstance(given, Mapping) else ())
+        if name not in known
+    ]
 
 
 def _resources(given: Any) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import ConfigError, TrialConfig, config_hash, flatten, load, override, parse
+from pipeline.config import ConfigError, TrialConfig, config_hash, flatten, load, override, parse, read_yaml
 
 
 def one_line(tree: dict[str, Any]) -> str:
@@ -27,7 +27,21 @@ IWAE = {"name": "iwae", "num_importance_samples": 4}
         ({"mdel": 1}, "trial.yaml: mdel: unknown key, got 1"),
         ({"model": 3}, "trial.yaml: model: must be a mapping of keys to values, got 3"),
         ({"model": {"latent_dim": 0}}, "trial.yaml: model.latent_dim: must be at least 1, got 0"),
-        ({"model": {"latent_dim": "x"}}, "model.latent_dim: must be a valid integer"),
+        ({"model": {"latent_dim": "x"}}, "model.latent_dim: must be an integer, got 'x'"),
+        ({"model": {"latent_dim": 1.5}}, "model.latent_dim: must be an integer, got 1.5"),
+        ({"model": {"latent_dim": {"a": 1}}}, "model.latent_dim: must be an integer, got {'a': 1}"),
+        ({"model": {"latent_dim": None}}, "model.latent_dim: must be an integer, got null"),
+        ({"model": {"network": 3}}, "model.network: must be a name, or a mapping of keys to values, got 3"),
+        ({"model": {"network": {"hidden": 3}}}, "model.network.hidden: must be a list, got 3"),
+        ({"model": {"network": {"hidden": []}}}, "model.network.hidden: needs at least 1 item, got []"),
+        ({"model": {"network": {"hidden": [-1]}}}, "model.network.hidden.0: must be at least 1, got -1"),
+        ({"model": {"network": {"hidden": [8, True]}}}, "model.network.hidden.1: must be an integer, got 'true'"),
+        ({"evaluation": {"pictures": 3}}, "evaluation.pictures: must be true or false, got 3"),
+        ({"training": {"learning_rate": "e"}}, "training.learning_rate: must be a number, got 'e'"),
+        ({"training": {"learning_rate": "5e1"}}, "at most 10, got '5e1' (text to YAML: write 5.0e+1)"),
+        ({"seed": 2**63}, "seed: must be below 9223372036854775808, got 9223372036854775808"),
+        ({"evaluation": {"num_samples": 10**30}}, "evaluation.num_samples: must be at most 10000000, got 1"),
+        ({"data": {"name": 3}}, "data.name: must be text, got 3"),
         ({"model": {"network": "mlpp"}}, "model.network: must be one of 'mlp', 'cnn', 'linear', got 'mlpp'"),
         ({"model": {"network": {"name": "mlp", "channels": 8}}}, "model.network.channels: unknown key, got 8"),
         ({"data": {"name": "minst"}}, "name must be one of digits, mnist"),
@@ -116,6 +130,11 @@ def test_the_hash_names_the_configuration_and_not_its_seeds() -> None:
         ("[1, 2]", "must be a mapping of keys to values, got list"),
         ("a: [", "is not valid YAML"),
         ("a: !!python/none", "is not valid YAML"),
+        ("a: 2026-13-45", "is not valid YAML: month must be"),
+        ("a: &a {b: *a}", "is not valid YAML: Circular"),
+        ("[" * 9999, "is not valid YAML"),
+        ("a: 1\nb: 2\na: 3", "is not valid YAML: key 'a' must be given once, got it on lines 1 and 3"),
+        ("a:\n- b: 1\n  c: {d: 1,\n d: 2}", "key 'd' must be given once, got it on lines 3 and 4"),
     ],
 )
 def test_files_that_are_no_configuration(tmp_path: Path, text: str, message: str) -> None:
@@ -126,6 +145,20 @@ def test_files_that_are_no_configuration(tmp_path: Path, text: str, message: str
     assert str(path) in str(caught.value)
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         load(tmp_path / "absent.yaml")
+
+
+def test_merged_keys_are_not_given_twice(tmp_path: Path) -> None:
+    path = tmp_path / "merged.yaml"
+    path.write_text("a: {x: &x {<<: &y {k: 1}, k: 2}}\nb: {<<: *x, k: 3}\nc: *y")
+    assert read_yaml(path) == {"a": {"x": {"k": 2}}, "b": {"k": 3}, "c": {"k": 1}}
+
+
+def test_no_number_is_written_as_a_truth_value() -> None:
+    numbers = {key: value for key, value in flatten(TrialConfig()).items() if type(value) in (int, float)}
+    assert "training.epochs" in numbers
+    for key in [*numbers, "data.train_images", "training.gradient_clip", "evaluation.max_images"]:
+        assert f"{key}: must be a" in one_line(override({}, {key: True}))
+    assert parse({"evaluation": {"pictures": True}}).evaluation.pictures
 
 
 def test_an_empty_file_is_the_default(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pipeline.config import ConfigError, TrialConfig, flatten
-from sweeps.keys import leaves
+from sweeps.keys import leaves, unknown
 from sweeps.spec import SHIPPED, find, load, parse
 
 SPACE = {"model.latent_dim": {"int": [2, 64], "log": True}}
@@ -117,13 +117,17 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (tree(base={"training": {"epochs": "many"}}), r"base.training.epochs: .*got 'many'"),
     (tree(base={"data": {"name": "minst"}}), r"base.data: name must be one of .*got 'minst'"),
     (tree(base={"objective": {"name": "iwae", "beta": 2}}), r"objective.beta: exists only with objective.name 'elbo'"),
-    (tree(factors=SPACE), r"factors.model.latent_dim: .*valid tuple"),
+    (tree(factors=SPACE), r"factors.model.latent_dim: must be a list, got \{"),
     (tree(resources="all"), r"resources: must be auto, or a mapping .*got 'all'"),
     (tree(resources={"gpus": 1.5}), r"resources.gpus: must be a whole number above 1, got 1.5"),
     (tree(), r"factors: nothing to run"),
     (tree(factors={"latent_dim": [2]}), r"factors.latent_dim: unknown key \(did you mean 'model.latent_dim'\?\)"),
     (tree(factors={"model.latent_dim": []}), r"factors.model.latent_dim: needs at least one value, got \[\]"),
     (tree(factors={"model.latent_dim": [2, 2.0]}), r"factors.model.latent_dim: values must be .*, got 2.0 twice"),
+    (tree(factors={"model.latent_dim": [True]}), r"factors.model.latent_dim: must be an integer, got 'true'"),
+    (tree(factors={"model.latent_dim": [1.5]}), r"factors.model.latent_dim: must be an integer, got 1.5"),
+    (tree(factors={"model.network.hidden": [[0]]}), r"factors.model.network.hidden: must be at least 1, got 0"),
+    (tree(factors={"training": [3]}), r"factors.training: is a section, not a key: name one of training.epochs,"),
     (tree(factors={"model.latent_dim": [5000]}), r"factors.model.latent_dim: must be at most 4096, got 5000"),
     (tree(factors={"model.network.channels": [8]}), r"channels: exists only with model.network.name 'cnn', got 'mlp'"),
     (tree(factors={"first_replicate": [1]}), r"factors.first_replicate: is set by the sweep itself"),
@@ -132,9 +136,14 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (searched(model__latent_dim={"int": [0, 8]}), r"space.model.latent_dim: must be at least 1, got 0"),
     (searched(model__latent_dim={"int": [8, 2]}), r"space.model.latent_dim: the range is empty.*got \[8, 2\]"),
     (searched(model__latent_dim={"float": [1, 8]}), r"space.model.latent_dim: takes whole numbers"),
-    (searched(model__latent_dim={"it": [1, 8]}), r"space.model.latent_dim.it: unknown key"),
+    (searched(model__latent_dim={"it": [1, 8]}), r"space.model.latent_dim.it: unknown key \(did you mean 'int'\?\)"),
+    (searched(model__latent_dim={"int": [1, True]}), r"space.model.latent_dim.int.1: must be an integer, got 'true'"),
+    (
+        searched(training__learning_rate={"float": ["1e-3"]}),
+        r"float: must be a list of two numbers, \[low, high\], got \['1e-3'\] \(text to YAML: write 1.0e-3\)$",
+    ),
     (searched(model__latent_dim={}), r"space.model.latent_dim: needs exactly one of int, float, choice, got none"),
-    (searched(model__latent_dim={"choice": []}), r"space.model.latent_dim.choice: .*at least 1 item"),
+    (searched(model__latent_dim={"choice": []}), r"space.model.latent_dim.choice: needs at least 1 item, got \[\]"),
     (searched(model__latent_dim={"choice": [2, 2]}), r"space.model.latent_dim: values must be different, got 2 twice"),
     (searched(training__learning_rate={"float": [0, 1], "log": True}), r"log needs a range above 0, got \[0.0, 1.0\]"),
     (searched(model__latent_dim={"int": [1, 9], "log": True, "step": 2}), r"step and log exclude each other"),
@@ -158,8 +167,19 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (tree(factors={"seed": [1]}, confirm={"replicates": 2}), r"confirm.by: must be a key of factors or space"),
     (designed(search={"trials": 3, "metric": "validation.elb"}), r"search.metric: .*mean 'validation.elbo'\?\), got"),
     (designed(search={"trials": 3, "metric": "test.elbo"}), r"search.metric: must not choose by the split that judges"),
-    (designed(search={"trials": 3, "objectives": {"seconds.trainin": "min"}}), r"search.objectives: unknown key"),
+    (designed(search={"trials": 3, "objectives": {"seconds.trainin": "min"}}), r"search.objectives: unknown metric"),
     (designed(search={"trials": 3, "objectives": BOTH, "mode": "min"}), r"search: mode must be left out .*got 'min'"),
+    (designed(search={"trials": 3, "objectives": {}}), r"search: objectives must name a metric, or be left out, got"),
+    (designed(search={"objectives": {"validation.elbo": "up"}}), r"objectives.validation.elbo: must be one of .*'up'"),
+    (designed(search={"trials": 3, "metric": "elbow"}, stopping={"min_epochs": 3}), r"unknown metric .*got 'elbow'"),
+    (designed(search={"trials": True}), r"search.trials: must be an integer, got 'true'"),
+    (designed(search={"trials": 3, "window": True}), r"search.window: must be an integer, got 'true'"),
+    (designed(stopping={"min_epochs": True}), r"stopping.min_epochs: must be an integer, got 'true'"),
+    (designed(resources={"gpus": True}), r"resources.gpus: must be a number, got 'true'"),
+    (designed(confirm={"by": "nonsense"}), r"confirm.by: unknown key, got 'nonsense'"),
+    (designed(retries={}), r"retries: must be an integer, got \{\}"),
+    (designed(retries=1.5), r"retries: must be an integer, got 1.5"),
+    ({}, r"my.yaml: is empty: must have a name, and factors or a space"),
     (designed(search={"trials": 3, "objectives": BOTH, "sampler": "cmaes"}), r"search.sampler: takes one objective"),
     (designed(search={"trials": 3, "storage": "study.db"}), r"search.storage: must be a sqlite://.*got 'study.db'"),
     (designed(stopping={"min_epochs": 30}), r"stopping.min_epochs: must be below training.epochs \(30\), got 30"),
@@ -171,6 +191,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     (designed(refine={"target_standard_error": 0.1}), r"refine.trials: must be at least 1, or null .*got 0"),
     (designed(refine={"trials": 3, "by": "seed"}), r"refine.by: must be a key of factors or space, got 'seed'"),
     (designed(budget={"hour": 1}), r"budget.hour: unknown key \(did you mean 'hours'\?\), got 1"),
+    (designed(budget={"hours": 1e300}), r"budget.hours: must be at most 87600, got 1e\+300"),
+    (designed(limits={"trial_minutes": 1e300}), r"limits.trial_minutes: must be at most 525600, got 1e\+300"),
     (designed(budget={"hours": 0}), r"budget.hours: must be above 0, got 0"),
     (designed(limits={"trial_minutes": -1}), r"limits.trial_minutes: must be above 0, got -1"),
 ]  # fmt: skip
@@ -180,7 +202,31 @@ BAD: list[tuple[dict[str, Any], str]] = [
 def test_bad_input_is_one_line_with_file_key_rule_and_value(bad: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         parse(bad, "my.yaml")
-    assert all(line.startswith("my.yaml: ") for line in str(caught.value).splitlines())
+    assert str(caught.value).startswith("my.yaml: ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("training.lr", "training.learning_rate"),
+        ("lr", "training.learning_rate"),
+        ("training.bs", "training.batch_size"),
+        ("training.epoch", "training.epochs"),
+        ("latent_dim", "model.latent_dim"),
+        ("modl.latent_dm", "model.latent_dim"),
+        ("training.latent_dim", "model.latent_dim"),
+        ("latent", "model.latent_dim"),
+        ("model.network.hiden", "model.network.hidden"),
+        ("training.zebra", None),
+    ],
+)
+def test_a_misspelt_key_gets_the_key_that_was_meant(key: str, meant: str | None) -> None:
+    assert unknown(key) == "unknown key" + (f" (did you mean {meant!r}?)" if meant else "")
+
+
+def test_a_short_list_is_told_in_full_where_nothing_is_alike() -> None:
+    assert unknown("zebra", ["hours", "trials"]) == "unknown key (there are: hours, trials)"
 
 
 def test_a_sampler_whose_package_is_missing_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
