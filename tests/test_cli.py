@@ -108,9 +108,10 @@ def test_a_bad_specification_is_one_line_and_exit_code_2(
     [
         (("run", "nonsense"), "nonsense: must be a YAML file or one of course, curve, default"),
         (("run", "missing.yaml"), "missing.yaml: cannot be read: No such file"),
-        (("run", "smoke", "--name", "a/b"), "smoke.yaml: name: "),
-        (("run", "smoke", "--wandb", "sometimes"), "smoke.yaml: tracking.wandb: must be one of"),
+        (("run", "smoke", "--name", "a/b"), "elbosweep: --name: must be letters"),
+        (("run", "smoke", "--wandb", "sometimes"), "elbosweep: --wandb"),
         (("run", "course", "--data-dir", "."), "mnist"),
+        (("resume", "nothing", "--wandb", "sometimes"), "must be offline, online or disabled, got 'sometimes'"),
         (("resume", "nothing"), "no such sweep, got 'nothing'; there are: none"),
         (("status", "../etc"), "name: must be letters"),
         (("show", "nothing", "3"), "no such sweep"),
@@ -139,9 +140,33 @@ def test_bad_input_is_exit_code_2_without_a_traceback(
     assert "Traceback" not in err
 
 
-def test_a_missing_argument_is_exit_code_2(elbosweep: Command) -> None:
-    assert elbosweep("run")[0] == 2
-    assert elbosweep("run", "smoke", "--workers", "0")[0] == 2
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("run",), "Missing argument"),
+        (("run", "smoke", "--workers", "0"), "--workers"),
+        (("run", "smoke", "--workers", "x"), "'x'"),
+        (("run", "smoke", "--wrkers", "1"), "--workers"),
+        (("show", "done", "first"), "'first'"),
+        (("stats",), "'status'"),
+    ],
+    ids=" ".join,
+)
+def test_bad_arguments_are_one_line_and_exit_code_2(
+    elbosweep: Command, arguments: tuple[str, ...], message: str
+) -> None:
+    code, out, err = elbosweep(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("elbosweep: ")
+    assert err.endswith("--help)\n")
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_an_empty_file_is_called_empty(elbosweep: Command, tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").write_text("# nothing yet\n")
+    code, _, err = elbosweep("run", "empty.yaml")
+    assert (code, err) == (2, "elbosweep: empty.yaml: is empty: must have a name, and factors or a space\n")
 
 
 def test_an_existing_name_is_refused_and_nothing_is_touched(elbosweep: Command, runs: Path) -> None:
@@ -207,7 +232,18 @@ def test_list(elbosweep: Command, runs: Path) -> None:
     code, out, _ = elbosweep("list")
     assert code == 0
     assert out.splitlines()[1].split()[:4] == ["done", "failed", "4/4", "1"]
-    assert elbosweep("list", "--runs-dir", "elsewhere")[1] == "no sweeps in elsewhere\n"
+
+
+def test_a_runs_folder_that_was_named_must_exist(
+    elbosweep: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert elbosweep("list")[:2] == (0, "no sweeps in runs\n")
+    message = "elbosweep: --runs-dir (or ELBOSWEEP_RUNS): must be a folder that exists, got 'elsewhere'\n"
+    assert elbosweep("list", "--runs-dir", "elsewhere") == (2, "", message)
+    monkeypatch.setenv("ELBOSWEEP_RUNS", "elsewhere")
+    assert elbosweep("list") == (2, "", message)
+    (tmp_path / "elsewhere").mkdir()
+    assert elbosweep("list")[:2] == (0, "no sweeps in elsewhere\n")
 
 
 def test_show_a_trial(elbosweep: Command, runs: Path) -> None:

@@ -29,7 +29,17 @@ Storage = Annotated[
     typer.Option(metavar="URL", help="s3://, gs:// or file:/// folder that trials are kept in, by the sweep's name."),
 ]
 Assignments = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a dotted key.")]
-Wandb = Annotated[str | None, typer.Option(envvar="WANDB_MODE", help="offline, online or disabled.")]
+
+
+def _wandb_mode(mode: str | None) -> str | None:
+    if mode not in (None, "offline", "online", "disabled"):
+        raise typer.BadParameter(f"must be offline, online or disabled, got {mode!r}")
+    return mode
+
+
+Wandb = Annotated[
+    str | None, typer.Option(envvar="WANDB_MODE", callback=_wandb_mode, help="offline, online or disabled.")
+]
 Name = Annotated[str, typer.Argument(help="Name of a sweep: its folder in the runs folder.")]
 RUNS = Path("runs")
 REPORTS = Path("reports")

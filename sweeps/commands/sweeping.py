@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from dataclasses import replace
@@ -29,9 +30,11 @@ def run(
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Run the sweep that a specification describes."""
-    from pipeline.config import read_yaml
-    from sweeps.spec import find, parse
+    from pipeline.config import RULES, ConfigError, read_yaml
+    from sweeps.spec import NAME_PATTERN, find, parse
 
+    if name is not None and not re.fullmatch(NAME_PATTERN, name):
+        raise ConfigError(f"--name: {RULES['string_pattern_mismatch']}, got {name!r}")
     path = find(spec)
     tree = read_yaml(path)
     if name is not None:
@@ -96,9 +99,14 @@ def status(name: Name, runs_dir: RunsDir = RUNS) -> None:
 
 
 @app.command("list")
-def list_sweeps(runs_dir: RunsDir = RUNS) -> None:
+def list_sweeps(context: typer.Context, runs_dir: RunsDir = RUNS) -> None:
     """All sweeps of the runs folder."""
+    from pipeline.config import ConfigError
     from sweeps import status
+
+    source = context.get_parameter_source("runs_dir")
+    if not runs_dir.is_dir() and source is not None and source.name != "DEFAULT":
+        raise ConfigError(f"--runs-dir (or ELBOSWEEP_RUNS): must be a folder that exists, got {str(runs_dir)!r}")
 
     print_table(status.overview(runs_dir), empty=f"no sweeps in {runs_dir}")
 
