@@ -6,13 +6,14 @@ import fcntl
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.config import ConfigError, read_yaml
 from sweeps.collect import collect
-from sweeps.ledger import Ledger
+from sweeps.ledger import Ledger, read_json
 from sweeps.spec import NAME_PATTERN, SweepSpec, parse
 
 
@@ -35,10 +36,27 @@ def read_spec(folder: Path) -> SweepSpec:
     return parse(read_yaml(folder / "spec.yaml"), str(folder / "spec.yaml"))
 
 
+def spec_to_read_by(folder: Path) -> SweepSpec:
+    """The specification, to look at what a sweep left; a damaged spec.yaml does not stand in the way.
+
+    sweep.json holds the one that the sweep was last started with; the reader is told. To go on, `read_spec`.
+    """
+    try:
+        return read_spec(folder)
+    except ConfigError as error:
+        record = folder / "sweep.json"
+        written = read_json(record).get("spec") if record.is_file() else None
+        if not isinstance(written, dict):
+            raise
+        spec = parse(written, str(record))
+        print(f"elbosweep: warning: {str(error).splitlines()[0]}; read from {record.name} instead", file=sys.stderr)
+        return spec
+
+
 def refresh(name: str, runs_dir: Path) -> tuple[Path, SweepSpec, Ledger]:
     """An existing sweep, its tables brought up to date with the trial folders (after a kill they are behind)."""
     folder = find(name, runs_dir)
-    spec = read_spec(folder)
+    spec = spec_to_read_by(folder)
     ledger = Ledger(folder, *spec.search.modes)
     if not running(folder):
         collect(ledger, spec)

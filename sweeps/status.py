@@ -37,7 +37,7 @@ class Status:
 def read(name: str, runs_dir: Path, *, check: bool = True) -> Status:
     """`check`: also compare all records of the sweep, which takes seconds for a large one."""
     folder = folders.find(name, runs_dir)
-    spec = folders.read_spec(folder)
+    spec = folders.spec_to_read_by(folder)
     ledger = Ledger(folder, *spec.search.modes)
     info = read_json(folder / "sweep.json") if (folder / "sweep.json").exists() else {}
     alive = folders.running(folder)
@@ -102,7 +102,7 @@ def overview(runs_dir: Path) -> list[dict[str, Any]]:
 def trial_lines(name: str, number: int, runs_dir: Path) -> list[str]:
     """Everything there is to say about one trial."""
     folder = folders.find(name, runs_dir)
-    spec = folders.read_spec(folder)
+    spec = folders.spec_to_read_by(folder)
     ledger = Ledger(folder, *spec.search.modes)
     record = ledger.records.get(number)
     if record is None:

@@ -246,6 +246,25 @@ def test_a_runs_folder_that_was_named_must_exist(
     assert elbosweep("list")[:2] == (0, "no sweeps in elsewhere\n")
 
 
+@pytest.mark.parametrize("damage", ["", "name: [", "name: done\nnonsense: 1\n"], ids=["empty", "broken", "edited"])
+def test_a_damaged_specification_does_not_hide_the_tables(
+    elbosweep: Command, runs: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    path, record = runs / "done" / "spec.yaml", runs / "done" / "sweep.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"spec": yaml.safe_load(path.read_text())}))
+    monkeypatch.setattr("analysis.report.write", lambda folder, target: target / "index.html")
+    commands = (("status", "done"), ("report", "done"), ("list",), ("show", "done", "0"))
+    whole = [elbosweep(*command) for command in commands]
+    path.write_text(damage)
+    for command, (code, out, _) in zip(commands, whole):
+        again, shown, err = elbosweep(*command)
+        assert (again, shown) == (code, out)
+        assert err.startswith("elbosweep: warning: ")
+        assert err.endswith("; read from sweep.json instead\n")
+        assert err.count("\n") == 1
+    assert elbosweep("resume", "done")[0] == 2, "to go on takes the specification itself"
+
+
 def test_show_a_trial(elbosweep: Command, runs: Path) -> None:
     code, out, _ = elbosweep("show", "done", "0")
     assert code == 0

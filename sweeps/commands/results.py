@@ -128,14 +128,14 @@ def dashboard(
 ) -> None:
     """Look at the sweep's W&B runs in the terminal; no account, no network."""
     from sweeps import dashboard as boards
-    from sweeps.folders import find, read_spec
+    from sweeps.folders import find, spec_to_read_by
 
     folder = find(name, runs_dir)
     if not publish:
         boards.open_leet(folder)
     from sweeps.recorder import sweep_id
 
-    spec = read_spec(folder)
+    spec = spec_to_read_by(folder)
     view = boards.View(
         sweep_id(folder, spec.name),
         spec.tracking.project,
