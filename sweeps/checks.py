@@ -115,9 +115,14 @@ def _parameter(key: str, parameter: Parameter) -> tuple[list[str], Parameter]:
     if parameter.choice is not None:
         found, choice = _values("space", key, parameter.choice)
         return problems + found, parameter.model_copy(update={"choice": choice})
+    if key in leaves() and not leaves()[key].numbers:
+        return [
+            *problems,
+            f"space.{key}: takes no numbers, so no range: use choice, got {list(parameter.ends)}",
+        ], parameter
     ends = parameter.ends if parameter.ends[0] != parameter.ends[1] else parameter.ends[:1]
     found = _values("space", key, ends)[0]
-    if not found and parameter.float_range and leaves()[key].whole_numbers:
+    if not found and parameter.float_range and float not in leaves()[key].numbers:
         found = [f"space.{key}: takes whole numbers: use an int range, got float {list(parameter.ends)}"]
     return problems + found, parameter
 

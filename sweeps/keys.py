@@ -25,12 +25,11 @@ class Leaf:
     only_with: Mapping[str, frozenset[str]]
 
     @property
-    def whole_numbers(self) -> bool:
-        """Accepts int but not float, so that a range of floats makes no sense."""
-        union = get_origin(self.annotation) in (Union, types.UnionType)
-        kinds = get_args(self.annotation) if union else (self.annotation,)
-        atoms = {get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds}
-        return int in atoms and float not in atoms
+    def numbers(self) -> frozenset[type]:
+        """int, float or both, as far as it accepts them: neither has no ranges, int alone none of floats."""
+        annotation = get_args(self.annotation)[0] if get_origin(self.annotation) is Annotated else self.annotation
+        union = get_origin(annotation) in (Union, types.UnionType)
+        return frozenset({int, float} & set(get_args(annotation) if union else [annotation]))
 
     def canonical(self, value: Any) -> Any:
         """The value as a configuration holds it (`"1e-3"` -> 0.001, tuples as lists).

@@ -145,10 +145,18 @@ def _misplaced(tree: Mapping[str, Any]) -> list[str]:
         for key, value in inner.items() if isinstance(inner, Mapping) else ():
             if key not in model.model_fields:
                 problems.append(f"{section}.{key}: {unknown(str(key), model.model_fields)}, got {value!r}")
+    problems += [
+        f"{section}.{key}: {unknown(str(key))}, got {value!r}"
+        for section in ("factors", "space")
+        if isinstance(inner := tree.get(section), Mapping)
+        for key, value in inner.items()
+        if key not in leaves()
+    ]
     return problems or _parameters(tree.get("space")) or _resources(tree.get("resources", "auto"))
 
 
 def _parameters(space: Any) -> list[str]:
+    """Unknown words of the ranges and choices."""
     known = [field.alias or name for name, field in Parameter.model_fields.items()]
     return [
         f"space.{key}.{name}: {unknown(str(name), known)}, got {value!r}"

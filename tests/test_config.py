@@ -128,7 +128,7 @@ def test_the_hash_names_the_configuration_and_not_its_seeds() -> None:
     ("text", "message"),
     [
         ("[1, 2]", "must be a mapping of keys to values, got list"),
-        ("a: [", "is not valid YAML"),
+        ("a: 1\nb: [", "is not valid YAML: line 2: expected the node content, but found '<stream end>'"),
         ("a: !!python/none", "is not valid YAML"),
         ("a: 2026-13-45", "is not valid YAML: month must be"),
         ("a: &a {b: *a}", "is not valid YAML: Circular"),
