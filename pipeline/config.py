@@ -245,7 +245,7 @@ def override(tree: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str,
 
     Setting a choice's `name` to another value drops the options of the choice it replaces; so names are set first.
     """
-    merged: dict[str, Any] = json.loads(json.dumps(tree))
+    merged: dict[str, Any] = json.loads(json.dumps(tree, default=str))  # YAML has dates, a configuration none
     for key, value in sorted(overrides.items(), key=lambda item: not item[0].endswith(".name")):
         *parents, leaf = key.split(".")
         node = merged

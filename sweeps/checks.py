@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.config import ConfigError, TrialConfig, explain, flatten, override
-from sweeps.keys import leaves, unknown
+from sweeps.keys import leaves, misspelt, unknown
 from sweeps.options import Parameter
 from sweeps.spec import SweepSpec
 
@@ -47,7 +47,7 @@ def keys_and_values(spec: SweepSpec) -> tuple[SweepSpec, list[str]]:
 
 def _base(base: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     given = flatten(base)
-    problems = [f"base.{key}: {unknown(key)}, got {given[key]!r}" for key in given if not _known(key)]
+    problems = [f"base.{problem}" for problem in misspelt(given)]
     if given.get("first_replicate", 0) != 0:
         problems.append(f"base.first_replicate: {SET_BY_THE_SWEEP}, got {given['first_replicate']!r}")
     if problems:
@@ -65,10 +65,6 @@ def _base(base: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         # A rule that ties several keys together may be satisfied once the factors are set: `combinations` sees to it.
         lines = zip(error.errors(), explain(error, ""))
         return merged, [f"base.{line.removeprefix(': ')}" for finding, line in lines if finding["loc"]]
-
-
-def _known(key: str) -> bool:
-    return key in leaves() or any(name.startswith(f"{key}.") for name in leaves())
 
 
 def _without(key: str, tree: Mapping[str, Any]) -> str | None:

@@ -6,6 +6,7 @@ Read from `TrialConfig` itself, so that a new field can be swept the moment it i
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -79,6 +80,12 @@ def _walk(
 
 def _either(one: Mapping[str, frozenset[str]], other: Mapping[str, frozenset[str]]) -> dict[str, frozenset[str]]:
     return {name: one[name] | other[name] for name in one.keys() & other.keys()}
+
+
+def misspelt(flat: Mapping[str, Any]) -> list[str]:
+    """Keys of a flattened configuration that are neither leaves nor sections."""
+    known = {key[: match.start()] for key in leaves() for match in re.finditer(r"\.|$", key)}
+    return [f"{key}: {unknown(key)}, got {value!r}" for key, value in flat.items() if key not in known]
 
 
 def unknown(key: str, known: Iterable[str] | None = None, kind: str = "key") -> str:

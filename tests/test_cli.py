@@ -340,6 +340,15 @@ def test_assignments_are_checked(elbosweep: Command, tmp_path: Path, assignment:
     assert f"--set: {message}" in err
 
 
+def test_a_misspelt_key_of_a_trial_gets_the_one_that_was_meant(elbosweep: Command, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text("training: {lr: 0.1}")
+    said = "elbosweep: tiny.yaml: training.lr: unknown key (did you mean 'training.learning_rate'?), got 0.1\n"
+    assert elbosweep("train", "tiny.yaml") == (2, "", said)
+    (tmp_path / "tiny.yaml").write_text("training: {epochs: 2026-01-01}")
+    said = "elbosweep: tiny.yaml: training.epochs: must be an integer, got '2026-01-01'\n"
+    assert elbosweep("train", "tiny.yaml") == (2, "", said)
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["run", "--help"]])
 def test_help_needs_no_ray_and_no_torch(arguments: list[str]) -> None:
     code = (

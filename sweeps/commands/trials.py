@@ -20,11 +20,14 @@ def train(
     data_dir: DataDir = None,
 ) -> None:
     """Train one configuration, without Ray; an interrupted run of it goes on."""
-    from pipeline.config import override, parse, read_yaml
+    from pipeline.config import ConfigError, flatten, override, parse, read_yaml
     from pipeline.training import TrainingDiverged
     from pipeline.trial import run_trial
+    from sweeps.keys import misspelt
 
     tree = override(read_yaml(config), parse_assignments(assignments))
+    if problems := misspelt(flatten(tree)):
+        raise ConfigError("\n".join(f"{config}: {problem}" for problem in problems))
     trial, target = parse(tree, str(config)), folder or Path("trials") / config.stem
 
     def report(epoch: int, metrics: dict[str, float]) -> None:
