@@ -10,7 +10,7 @@ PARALLEL ?= -n 2 --dist loadfile
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help install sweep resume smoke report dashboard sync status doctor calibrate test test-all check format bench notebook lock clean
+.PHONY: help install sweep resume smoke report dashboard sync status doctor calibrate test test-all check format bench reproduce notebook lock clean
 
 help:  ## show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1|/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -78,6 +78,10 @@ $(PEERS)/.installed: $(STAMP) tests/benchmarks/peers.txt
 		$(BIN)/python -c "$$site" > "$$($(PEERS)/bin/python -c "$$site")/product.pth"
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r tests/benchmarks/peers.txt \
 		&& touch $@ || echo "the peers could not be installed: bench_step goes without them"
+
+# ROW is one of course, dimension, linear, collapse, prior, variance; iwae and pythae want a GPU. Sweeps go on where they were.
+reproduce: $(STAMP)  ## a row of docs/reproductions.md: ROW=course runs it and prints it
+	$(BIN)/python -m tests.reproductions $(ROW) $(ARGS)
 
 bench: $(STAMP) $(PEERS)/.installed  ## the benchmarks: ratios measured side by side
 	@for file in tests/benchmarks/bench_*.py; do \

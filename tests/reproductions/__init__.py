@@ -1,0 +1,1 @@
+"""Published numbers against ours: `make reproduce ROW=course`."""
