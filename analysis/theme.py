@@ -44,6 +44,8 @@ FIXED_COLOURS = {
 
 SMALL, ALONE = (4.5, 3.3), (4.95, 3.6)
 """Inches: a panel of small multiples (readable at phone width), and a figure that stands alone."""
+DPI = 150
+"""Of the PNG files."""
 RASTER_FROM = 2000
 """Points from which a scatter is drawn as pixels inside the vector files: 3,000 vector points weigh a megabyte."""
 
@@ -116,8 +118,10 @@ def save(draw: Callable[[Axes], None], path: Path, size: tuple[float, float]) ->
     with mpl.rc_context(rc()):
         figure = _figure(draw, size)
         # The canvases' own printers: `savefig` would draw the figure a second time for each format.
-        figure.set_dpi(150)
-        FigureCanvasAgg(figure).print_png(f"{path}.png", metadata={"Software": None})
+        canvas = figure.canvas
+        assert isinstance(canvas, FigureCanvasAgg)  # the layout's own: it has measured every text already
+        canvas.print_png(f"{path}.png", metadata={"Software": None})
+        _settle(figure)
         FigureCanvasPdf(figure).print_pdf(f"{path}.pdf", metadata={"CreationDate": None})
         text = _svg(figure)
     Path(f"{path}.svg").write_text(text, encoding="utf-8")
@@ -131,7 +135,7 @@ def svg(draw: Callable[[Axes], None], size: tuple[float, float]) -> str:
 
 
 def _figure(draw: Callable[[Axes], None], size: tuple[float, float]) -> Figure:
-    figure = Figure(figsize=size, layout="constrained")
+    figure = Figure(figsize=size, layout="constrained", dpi=DPI)
     FigureCanvasAgg(figure)
     draw(figure.add_subplot())
     # Laid out once; every format then shares the result.
@@ -140,6 +144,18 @@ def _figure(draw: Callable[[Axes], None], size: tuple[float, float]) -> Figure:
     engine.execute(figure)
     figure.set_layout_engine("none")
     return figure
+
+
+def _settle(figure: Figure) -> None:
+    """Keep title and axis labels where they were drawn last: to find their places, matplotlib measures every tick
+    label four times, and again in each format."""
+    for axes in figure.axes:
+        if not axes.yaxis.get_offset_text().get_text():  # a title makes room for "1e6" at the top of its axis
+            axes.set_title(axes.get_title("left"), y=1.0)
+        for one in (axes, *axes.child_axes):
+            for axis in (one.xaxis, one.yaxis):
+                place = axis.label.get_transform().transform(axis.label.get_position())
+                axis.set_label_coords(*one.transAxes.inverted().transform(place))
 
 
 def _svg(figure: Figure) -> str:
