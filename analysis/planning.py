@@ -6,7 +6,7 @@ gets reported averages R replicates, the same N images under each, so that
     standard_error^2 = A / R  +  B f(N)  +  C(L) / (N R)
 
 with A the variance between replicates, B between images, C(L) the Monte Carlo variance given model and image, all
-measured by the sweep (`statistics.variance_components`). For a statement about `new images`, f(N) = 1/N. For a
+measured by the sweep (as in `statistics.variance_components`). For a statement about `new images`, f(N) = 1/N. For a
 statement about `this split` of S images, the images are no sample but the whole: f(N) = 1/N - 1/S, which is 0 when all
 are used.
 
@@ -27,7 +27,7 @@ import pandas as pd
 
 from analysis.intervals import EVERYTHING, By, Floats, as_list
 from analysis.tables import Sweep, TableError, joined
-from analysis.variance_components import variance_components
+from analysis.variance_components import between_replicates
 
 NEW_IMAGES, THIS_SPLIT = "new images", "this split"
 COLUMNS = ["quantity", "sampling", "num_importance_samples", "scope", "reachable"]
@@ -96,17 +96,13 @@ def measured(sweep: Sweep, by: By = ("model.latent_dim",)) -> pd.DataFrame:
     variance = joined(sweep, "variance", columns=keys)
     if variance.empty:
         raise TableError(f"{sweep.folder / 'trials.parquet'}: no trial has finished; a plan needs its variance study")
-    cell = [*keys, "quantity", "num_importance_samples", "num_samples"]
-    tables = []
-    for scheme in sorted(variance["sampling"].unique()):
-        parts = variance_components(replicates, variance, by, sampling=scheme)
-        wide = parts.pivot_table(index=cell, columns="component", values="variance", dropna=False, observed=True)
-        tables.append(wide.reset_index().assign(sampling=scheme))
-    table = pd.concat(tables, ignore_index=True)
-    # A pivot crosses its keys in full; what was not measured has no Monte Carlo variance.
+    estimator = [*keys, "quantity", "num_importance_samples"]
+    cell = variance.groupby([*estimator, "num_samples", "sampling"], dropna=False)
+    table = cell[["variance", "between_images", "seconds"]].mean().reset_index()
+    table = table.rename(columns={"variance": "monte_carlo"})
+    # How replicates differ does not depend on the scheme of the study's draws: one pass for all of them.
+    table = table.merge(between_replicates(replicates, table, by), on=estimator, how="left")
     table = table[table["monte_carlo"].notna()]
-    seconds = variance.groupby([*cell, "sampling"], dropna=False)["seconds"].mean().reset_index()
-    table = table.merge(seconds, on=[*cell, "sampling"])
     group = replicates.assign(**{EVERYTHING: 0}).groupby(keys or [EVERYTHING], dropna=False)
     training = group["seconds.training"].mean().rename("training").reset_index()
     names = ["between_replicates", "between_images", "monte_carlo", "seconds", "training"]

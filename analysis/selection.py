@@ -79,11 +79,15 @@ def pareto_front(frame: pd.DataFrame, maximise: Sequence[str] = (), minimise: Se
     points = np.column_stack(
         [-frame[c].to_numpy(float) for c in maximise] + [frame[c].to_numpy(float) for c in minimise]
     )
-    usable = np.isfinite(points).all(axis=1)
+    usable = np.flatnonzero(np.isfinite(points).all(axis=1))
+    kept: list[int] = []
+    # In lexicographic order a point is only ever beaten by an earlier one, and then by one of the front.
+    for i in usable[np.lexsort(points[usable].T[::-1])]:
+        ahead = points[kept]
+        if not ((ahead <= points[i]).all(axis=1) & (ahead < points[i]).any(axis=1)).any():
+            kept.append(i)
     front = np.zeros(len(frame), dtype=bool)
-    for i in np.flatnonzero(usable):
-        others = points[usable]
-        front[i] = not ((others <= points[i]).all(axis=1) & (others < points[i]).any(axis=1)).any()
+    front[kept] = True
     return frame.assign(front=front)
 
 

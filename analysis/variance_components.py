@@ -70,7 +70,7 @@ def variance_components(
     cell = [*keys, "quantity", "num_importance_samples", "num_samples"]
     means = rows.groupby(cell, dropna=False)[["variance", "between_images"]].mean()
     table = means.rename(columns={"variance": "monte_carlo"}).reset_index()
-    between = _between_replicates(replicates, table, keys)
+    between = between_replicates(replicates, table, by)
     table = table.merge(between, on=[*keys, "quantity", "num_importance_samples"], how="left")
     long = table.melt([*cell, "replicates", "trials"], list(COMPONENTS), var_name="component", value_name="variance")
     long["component"] = pd.Categorical(long["component"], COMPONENTS, ordered=True)
@@ -81,8 +81,18 @@ def variance_components(
     ]
 
 
-def _between_replicates(replicates: pd.DataFrame, table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
-    """Pooled within-trial variance over replicates of each quantity's metric, per group."""
+def between_replicates(replicates: pd.DataFrame, table: pd.DataFrame, by: By) -> pd.DataFrame:
+    """Pooled within-trial variance over replicates of each estimator's metric, per group.
+
+    Args:
+        replicates: Replicates joined with their configuration.
+        table: Names the estimators: `quantity`, `num_importance_samples`.
+        by: Columns that get a variance each.
+
+    Returns:
+        Columns `by`, `quantity`, `num_importance_samples`, `replicates`, `trials`, `between_replicates` (nats^2).
+    """
+    keys = as_list(by)
     estimators = table[["quantity", "num_importance_samples"]].drop_duplicates()
     metrics = [metric_of(q, k, replicates.columns) for q, k in estimators.itertuples(index=False)]
     estimators = estimators.assign(metric=metrics).astype({"metric": "str"})

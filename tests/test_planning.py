@@ -11,7 +11,7 @@ import pytest
 import synthetic
 import synthetic_tables as truth
 
-from analysis import planning, tables
+from analysis import planning, statistics, tables
 from analysis.tables import TableError
 
 
@@ -34,6 +34,21 @@ def test_what_was_measured_arrives_with_the_truths_values(sweep: tables.Sweep) -
     assert not table.duplicated(
         ["model.latent_dim", "quantity", "sampling", "num_importance_samples", "num_samples"]
     ).any()
+
+
+@pytest.mark.parametrize("sampling", ["iid", "antithetic", "sobol"])
+def test_what_was_measured_are_the_variance_components_of_each_scheme(sweep: tables.Sweep, sampling: str) -> None:
+    """`measured` takes all schemes in one pass; `variance_components` takes one."""
+    cell = ["model.latent_dim", "quantity", "num_importance_samples", "num_samples"]
+    parts = statistics.variance_components(
+        tables.joined(sweep), tables.joined(sweep, "variance", columns=cell[:1]), sampling=sampling
+    )
+    table = planning.measured(sweep)
+    rows = table[table["sampling"] == sampling].set_index(cell)
+    for component, mine in parts.groupby("component"):
+        pd.testing.assert_series_equal(
+            rows[str(component)], mine.set_index(cell)["variance"], check_names=False, rtol=1e-12
+        )
 
 
 @pytest.mark.parametrize("scope", ["new images", "this split"])

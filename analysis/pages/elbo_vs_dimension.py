@@ -176,14 +176,16 @@ def _nats_per_bit(replicates: pd.DataFrame) -> float | None:
 
 def parts(chosen: Headline) -> Figure:
     """Small multiples: what the bound is made of, and where it is lost."""
-    measured = {name: title for name, title in MULTIPLES.items() if not chosen.means(name).empty}
+    titles = dict(MULTIPLES)
     iwae = _largest_iwae(chosen.replicates)
     if iwae is not None:
-        measured[iwae] = f"IWAE bound, K = {iwae.rpartition('_')[2]}"
+        titles[iwae] = f"IWAE bound, K = {iwae.rpartition('_')[2]}"
+    means = {name: chosen.means(name) for name in titles}
+    measured = {name: titles[name] for name in titles if name == iwae or not means[name].empty}
     panels = tuple(
         Panel(
             f"{name.removeprefix('test.')}_vs_dimension",
-            partial(_draw_part, chosen=chosen, value=name, title=title),
+            partial(_curves, chosen=chosen, value=name, title=title, means=means[name]),
             f"{title} against the latent dimension",
         )
         for name, title in measured.items()
@@ -192,11 +194,7 @@ def parts(chosen: Headline) -> Figure:
         "The same trials, marks and intervals as above; intervals of active units end at 0 and D. "
         f"{sizes(chosen.replicates)}."
     )
-    return Figure(panels, caption, _parts_sentence(chosen))
-
-
-def _draw_part(axes: Axes, *, chosen: Headline, value: str, title: str) -> None:
-    _curves(axes, chosen, value, title=title, means=chosen.means(value))
+    return Figure(panels, caption, _parts_sentence(chosen, means))
 
 
 def _largest_iwae(replicates: pd.DataFrame) -> str | None:
@@ -208,12 +206,12 @@ def _largest_iwae(replicates: pd.DataFrame) -> str | None:
     return max(found, key=lambda name: int(name.rpartition("_")[2]), default=None)
 
 
-def _parts_sentence(chosen: Headline) -> str:
+def _parts_sentence(chosen: Headline, means: dict[str, pd.DataFrame]) -> str:
     """From the smallest to the largest D, for the first series; the larger gap at the largest D."""
     name = next(iter(chosen.series))
     ends = {}
     for value in MULTIPLES:
-        rows = chosen.means(value)
+        rows = means[value]
         rows = rows[rows["series"] == name].sort_values(DIMENSION)
         if not rows.empty:
             ends[value] = (rows.iloc[0], rows.iloc[-1])
@@ -247,11 +245,10 @@ def _change(value: str, first: pd.Series, last: pd.Series) -> str:
 
 
 def _curve_table(chosen: Headline) -> list[Block]:
-    values = [
-        name for name in (BOUND, *MULTIPLES, _largest_iwae(chosen.replicates)) if name and not chosen.means(name).empty
-    ]
-    frames = [chosen.means(name).assign(metric=name) for name in values]
-    long = pd.concat(frames, ignore_index=True)[
+    names = [name for name in (BOUND, *MULTIPLES, _largest_iwae(chosen.replicates)) if name]
+    means = {name: table for name in names if not (table := chosen.means(name)).empty}
+    values = list(means)
+    long = pd.concat([table.assign(metric=name) for name, table in means.items()], ignore_index=True)[
         ["metric", DIMENSION, "series", "n", "mean", "standard_error", "low", "high"]
     ]
     shown = long.assign(text=[interval(*row) for row in long[["mean", "low", "high"]].itertuples(index=False)])

@@ -51,7 +51,7 @@ def page(sweep: Sweep) -> Page:
         ]
     blocks += gradients_and_priors.blocks(sweep)
     if not variance.empty:
-        blocks += planner.blocks(sweep, studied_dimension(sweep, variance))
+        blocks += planner.blocks(sweep, dimension)
     return Page("mc-variance", title, lead, tuple(blocks))
 
 
