@@ -21,7 +21,9 @@ _own: set[Path] = set()
 def folder() -> Iterator[Path]:
     """A temporary folder of this process, named by it. What dead ones left behind goes first."""
     remove_abandoned()
-    path = Path(tempfile.mkdtemp(prefix=f"{PREFIX}-{os.getpid()}-"))
+    # Within our own home a short name will do: the paths of Ray's sockets must not become long.
+    prefix = "" if Path(tempfile.gettempdir()) in _own else f"{PREFIX}-{os.getpid()}-"
+    path = Path(tempfile.mkdtemp(prefix=prefix))
     _own.add(path)
     with (path / OWNER).open("w") as owner:
         fcntl.flock(owner, fcntl.LOCK_EX)
@@ -29,6 +31,23 @@ def folder() -> Iterator[Path]:
             yield path
         finally:
             remove(path)
+
+
+@contextmanager
+def home() -> Iterator[None]:
+    """All temporary files of this process and of the programs that it starts (Ray's workers, W&B's service) in one
+    folder: theirs stay behind after a kill, and ours is found at the next start."""
+    with folder() as path:
+        before = tempfile.tempdir, os.environ.get("TMPDIR")
+        tempfile.tempdir = os.environ["TMPDIR"] = str(path)
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before[0]
+            if before[1] is None:
+                del os.environ["TMPDIR"]
+            else:
+                os.environ["TMPDIR"] = before[1]
 
 
 def remove(path: Path) -> None:

@@ -52,6 +52,21 @@ def test_a_temporary_folder_carries_the_process_and_goes_with_it(temporary: Path
     assert list(temporary.iterdir()) == []
 
 
+def test_at_home_everything_temporary_is_in_one_folder(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what libraries make, and the programs that they start."""
+    monkeypatch.delenv("TMPDIR", raising=False)
+    with scratch.home():
+        (home,) = temporary.iterdir()
+        tempfile.mkdtemp(suffix="wandb-media")
+        assert os.environ["TMPDIR"] == str(home)
+        with scratch.folder() as inner:
+            assert inner.parent == home
+            assert len(inner.name) <= 8
+    assert list(temporary.iterdir()) == []
+    assert tempfile.gettempdir() == str(temporary)
+    assert "TMPDIR" not in os.environ
+
+
 def test_what_a_killed_process_left_behind_goes_at_the_next_start(temporary: Path) -> None:
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
