@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,13 @@ TEMPLATES = Path(__file__).parent / "pages"
 PAGES = (overview, elbo_vs_dimension, mc_variance, pictures, provenance)
 
 
-def write(run_folder: Path, report_folder: Path) -> Path:
+def write(run_folder: Path, report_folder: Path, progress: Callable[[str], None] | None = None) -> Path:
     """Write the whole report of a finished, running or interrupted sweep.
+
+    Args:
+        run_folder: What the sweep wrote.
+        report_folder: Where the report goes.
+        progress: Is told in one line what comes next: the tables, then page by page.
 
     Returns:
         The path of `index.html`.
@@ -38,21 +43,30 @@ def write(run_folder: Path, report_folder: Path) -> Path:
     Raises:
         analysis.tables.TableError: a table is corrupt, newer than this version, or lacks a column.
     """
+    say = progress or (lambda line: None)
+    say("reading the tables")
     sweep = tables.load(Path(run_folder))
     for folder, suffixes in (("figures", (".png", ".svg", ".pdf")), ("tables", (".csv", ".parquet"))):
         for old in (Path(report_folder) / folder).glob("*"):
             if old.suffix in suffixes:  # of a figure that this sweep no longer has, or of an older version
                 old.unlink()
-    return write_pages(sweep, [module.page(sweep) for module in PAGES], Path(report_folder))
+    return write_pages(sweep, _pages(sweep, say), Path(report_folder))
+
+
+def _pages(sweep: tables.Sweep, say: Callable[[str], None]) -> Iterator[Page]:
+    """The pages one by one: each is announced, built and, by whoever asks for it, drawn before the next."""
+    for number, module in enumerate(PAGES, start=1):
+        say(f"page {number} of {len(PAGES)}: {module.__name__.rpartition('.')[2].replace('_', ' ')}")
+        yield module.page(sweep)
 
 
 def write_pages(
-    sweep: tables.Sweep, pages: Sequence[Page], folder: Path, *, html: str = "index", markdown: str = "report"
+    sweep: tables.Sweep, pages: Iterable[Page], folder: Path, *, html: str = "index", markdown: str = "report"
 ) -> Path:
     """Write some pages as one HTML and one Markdown file, with their figures and tables beside them."""
     folder.mkdir(parents=True, exist_ok=True)
     rendered = [(page, [_render(block, folder) for block in page.blocks]) for page in pages]
-    title = f"{sweep.name}" if len(pages) > 1 else f"{sweep.name}: {pages[0].title}"
+    title = f"{sweep.name}" if len(rendered) > 1 else f"{sweep.name}: {rendered[0][0].title}"
     description = str((sweep.info.get("spec") or {}).get("description") or "")
     values = {"title": title, "description": description, "pages": rendered}
     css = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))

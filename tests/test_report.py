@@ -195,13 +195,21 @@ def test_a_file_that_is_no_picture_is_left_out(tmp_path: Path) -> None:
     assert "samples_final" not in [path.stem for path in pictures.files(data.folder, 0)]
 
 
-def test_old_figures_do_not_outlive_their_sweep(tmp_path: Path) -> None:
+def test_old_figures_do_not_outlive_their_sweep_and_each_page_is_announced(tmp_path: Path) -> None:
     data = sweep(tmp_path, failed=10**6)
     stale = tmp_path / "report" / "figures" / "gone.png"
     stale.parent.mkdir(parents=True)
     stale.write_bytes(b"")
-    report.write(data.folder, tmp_path / "report")
+    said: list[str] = []
+    report.write(data.folder, tmp_path / "report", said.append)
     assert not stale.exists()
+    assert said[0] == "reading the tables"
+    assert said[1:] == [
+        f"page {place} of 5: {name}"
+        for place, name in enumerate(
+            ["overview", "elbo vs dimension", "mc variance", "pictures", "provenance"], start=1
+        )
+    ]
 
 
 @pytest.mark.slow
