@@ -217,8 +217,9 @@ class TrainingConfig(Frozen):
     learning_rate: float = Field(1e-3, gt=0, le=10)
     gradient_clip: float | None = Field(None, gt=0)
     """Largest allowed norm of the gradient (None: not clipped)."""
-    precision: Literal["float32", "float64", "bfloat16"] = "float32"
-    """bfloat16 is autocast on CUDA; the evaluation always runs in float32 or float64."""
+    precision: Literal["float32", "float64", "tf32", "bfloat16"] = "float32"
+    """Of the training steps: tf32 is float32 with products in TF32, bfloat16 is autocast, both on CUDA. Validation and
+    evaluation always run in float32 or float64."""
     fused_replicates: Literal["auto", "always", "never"] = "auto"
     """Train the replicates as one stacked model; auto: on CUDA, where the model allows it."""
 

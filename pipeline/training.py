@@ -21,6 +21,7 @@ from pipeline.data import ImageData
 from pipeline.distributions import has_closed_form_kl
 from pipeline.fused import Stack
 from pipeline.objectives import build_objective
+from pipeline.precision import NEEDS_CUDA, tf32
 from pipeline.sampling import draw, replicate_seed
 from pipeline.vae import VAE, build_vae
 
@@ -131,7 +132,8 @@ class Replicate:
         """One pass over a fresh permutation of the training images."""
         batches = self.batches()
         # The loop never waits for the device: the records are looked at once, when the epoch is over.
-        record = torch.stack([self._update(index, epoch - 1 + i / len(batches)) for i, index in enumerate(batches)])
+        with tf32(self.config.training.precision == "tf32"):
+            record = torch.stack([self._update(index, epoch - 1 + i / len(batches)) for i, index in enumerate(batches)])
         return self.trained(epoch, batches, record)
 
     def batches(self) -> tuple[Int64[Tensor, " batch"], ...]:
@@ -244,8 +246,10 @@ class Training:
         self, config: TrialConfig, data: ImageData, device: torch.device | str = "cpu", max_decodes: int | None = None
     ) -> None:
         device = torch.device(device)
-        if config.training.precision == "bfloat16" and device.type != "cuda":
-            raise ConfigError(f"training.precision 'bfloat16' needs a CUDA device, got {device.type!r}")
+        if config.training.precision in NEEDS_CUDA and device.type != "cuda":
+            raise ConfigError(
+                f"training.precision {config.training.precision!r} needs a CUDA device, got {device.type!r}"
+            )
         self.config, self.epoch = config, -1
         """The last epoch that every replicate has completed; epoch 0 is the model before training, -1 nothing yet."""
         numbers = range(config.first_replicate, config.first_replicate + config.replicates)
@@ -279,10 +283,11 @@ class Training:
         )
         orders = [replicate.batches() for replicate in self.replicates]
         records = []
-        for i, indices in enumerate(zip(*orders)):
-            inputs = [replicate.inputs(index) for replicate, index in zip(self.replicates, indices)]
-            x, noise = (torch.stack(parts) for parts in zip(*inputs))
-            records.append(stack.update(x, noise, _kl_weight(self.config, epoch - 1 + i / len(orders[0]))))
+        with tf32(training.precision == "tf32"):
+            for i, indices in enumerate(zip(*orders)):
+                inputs = [replicate.inputs(index) for replicate, index in zip(self.replicates, indices)]
+                x, noise = (torch.stack(parts) for parts in zip(*inputs))
+                records.append(stack.update(x, noise, _kl_weight(self.config, epoch - 1 + i / len(orders[0]))))
         stack.unstack()
         record = torch.stack(records, dim=1)
         seconds = (time.perf_counter() - started) / len(self.replicates)

@@ -29,6 +29,7 @@ from pipeline import data as images
 from pipeline.config import ConfigError, TrialConfig, config_hash, override, parse
 from pipeline.data import ImageData
 from pipeline.measurement import Measurement, measure, total_seconds
+from pipeline.precision import tf32
 from pipeline.sampling import replicate_seed
 from pipeline.training import Replicate, Row, Training, TrainingDiverged, initial_vae
 from pipeline.trial_folder import mean_and_error, read_json
@@ -58,6 +59,7 @@ class TrialResult:
         return list(self.record["suspect"])
 
 
+@tf32(False)
 def run_trial(
     config: TrialConfig,
     folder: Path | str,
@@ -158,6 +160,7 @@ def _run(
     return record
 
 
+@tf32(False)
 def evaluate_trial(
     folder: Path | str,
     overrides: Mapping[str, Any] | None = None,

@@ -12,6 +12,7 @@ from torch.distributions import kl_divergence
 from pipeline import checkpoints, training
 from pipeline import data as images
 from pipeline.config import ConfigError, DataConfig, flatten, override, parse
+from pipeline.precision import tf32
 from pipeline.training import Training, TrainingDiverged, validate
 
 TREE = {
@@ -249,9 +250,28 @@ def test_float64_trains_in_float64(digits):
     assert {value.dtype for value in run.replicates[0].best_weights.values()} == {torch.float64}
 
 
-def test_bfloat16_needs_a_cuda_device(digits):
-    with pytest.raises(ConfigError, match=r"training.precision 'bfloat16' needs a CUDA device, got 'cpu'"):
-        Training(_config(training={"precision": "bfloat16"}), digits)
+@pytest.mark.parametrize("precision", ["bfloat16", "tf32"])
+def test_reduced_precision_needs_a_cuda_device(digits, precision):
+    with pytest.raises(ConfigError, match=rf"training.precision '{precision}' needs a CUDA device, got 'cpu'"):
+        Training(_config(training={"precision": precision}), digits)
+
+
+def test_tf32_is_for_the_training_steps_alone(digits, monkeypatch):
+    """torch's own default would compute the convolutions of validation and evaluation in TF32 too."""
+    monkeypatch.setattr(training, "NEEDS_CUDA", ())  # the flags can be looked at without a device that heeds them
+    replicate = Training(_config(training={"precision": "tf32", "epochs": 1}), digits).replicates[0]
+    seen = {}
+    for name in ("_update", "close"):
+        inner = getattr(replicate, name)
+
+        def looked(*arguments, inner=inner, name=name):
+            seen[name] = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
+            return inner(*arguments)
+
+        monkeypatch.setattr(replicate, name, looked)
+    with tf32(False):
+        replicate.advance(1)
+    assert seen == {"_update": (True, True), "close": (False, False)}
 
 
 # --- divergence -----------------------------------------------------------------------------------------------------
