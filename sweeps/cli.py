@@ -30,6 +30,8 @@ def main() -> NoReturn:
         print("\n".join(f"elbosweep: {line}" for line in str(error).splitlines()), file=sys.stderr)
         sys.exit(2)
     except Exception as error:
+        if type(error).__name__ == "Abort":  # Ctrl-C where nobody else saw to it: nothing had begun, or only a report
+            sys.exit(130)
         # typer has brought the classes of its errors from one place and another: known by what they can do.
         if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
             raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from typing import Any
 
 from ray import tune
@@ -67,16 +68,18 @@ class Recorder(tune.Callback):
 
     def __init__(
         self,
-        planner: Planner,
-        ledger: Ledger,
+        suggester: Suggester,
         stopping: EarlyStopping,
         progress: Progress,
         collect: Periodic,
         interrupts: Interrupts,
+        retries: int,
     ) -> None:
-        self.planner, self.ledger, self.progress, self.collect = planner, ledger, progress, collect
-        self.stopping, self.interrupts = stopping, interrupts
+        self.suggester, self.progress, self.collect = suggester, progress, collect
+        self.planner, self.ledger = suggester.planner, suggester.ledger
+        self.stopping, self.interrupts, self.retries = stopping, interrupts, retries
         self._kills = kernel_kills()
+        self._given_up = Counter[int]()
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
@@ -99,7 +102,14 @@ class Recorder(tune.Callback):
         self._conclude(trial)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        if not self.interrupts.asked:  # else it stays open for a resume
+        if self.interrupts.asked:  # it stays open for a resume
+            return
+        number = trial.config["number"]
+        if trial.num_failures <= self.retries and self._given_up[number] < self.retries:
+            # Tune tries a running trial again, but not one whose worker died while it took the trial over.
+            self._given_up[number] += 1
+            self.suggester.again.append(self.planner.known[number])
+        else:
             self._conclude(trial, cause_of_death(trial.error_file, self._kills))
 
     def _conclude(self, trial: Any, death: str | None = None) -> None:

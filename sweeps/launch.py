@@ -66,7 +66,7 @@ def run_trials(
                 storage_path=str(scratch),
                 callbacks=[
                     Arrivals(job.folder, copy),
-                    Recorder(planner, ledger, stopping, progress, collect, interrupts),
+                    Recorder(suggester, stopping, progress, collect, interrupts, spec.retries),
                     tracker,
                 ],
                 failure_config=tune.FailureConfig(max_failures=spec.retries),

@@ -36,7 +36,10 @@ def folder() -> Iterator[Path]:
 @contextmanager
 def home() -> Iterator[None]:
     """All temporary files of this process and of the programs that it starts (Ray's workers, W&B's service) in one
-    folder: theirs stay behind after a kill, and ours is found at the next start."""
+    folder: theirs stay behind after a kill, and ours is found at the next start.
+
+    For the command line: W&B keeps the name of a folder from its import to the end of the process.
+    """
     with folder() as path:
         before = tempfile.tempdir, os.environ.get("TMPDIR")
         tempfile.tempdir = os.environ["TMPDIR"] = str(path)

@@ -24,7 +24,7 @@ from pipeline.checkpoints import full_disk, write_json, write_text
 from pipeline.config import ConfigError, DataConfig, override
 from pipeline.data import ImageData
 from pipeline.data import load as load_data
-from sweeps import launch, provenance, ray_session, references, scratch, study, sweep_copy
+from sweeps import launch, provenance, ray_session, references, study, sweep_copy
 from sweeps.collect import collect
 from sweeps.damage import set_aside_damaged
 from sweeps.events import Suggester
@@ -151,7 +151,7 @@ def _drive(
 ) -> int:
     """Run the sweep under the eyes of whoever may stop it: a signal, or a disk that is full."""
     interrupts = Interrupts(f"interrupted; to go on: elbosweep resume {spec.name}", lambda: _mark_interrupted(folder))
-    with scratch.home(), interrupts.watched():
+    with interrupts.watched():
         try:
             return _run(spec, folder, setting, data, resources, copy, info, interrupts)
         except KeyboardInterrupt:

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +41,8 @@ def run_trial(
     """Reports each epoch, goes on from its own checkpoint, misbehaves where the configuration asks for it.
 
     `objective.free_bits` selects the misbehaviour: 1 raises, 2 kills the worker, 3 gives a bound that is not finite,
-    4 hangs outside Python, 5 runs out of memory, 6 finds the disk full as long as the sweep's folder has a file `full`.
+    4 hangs outside Python, 5 runs out of memory, 6 finds the disk full as long as the sweep's folder has a file `full`,
+    7 kills the worker soon after its end, as it takes over the next trial.
     `training.gradient_clip` is how many seconds an epoch takes.
     """
     if (folder / "result.json").is_file():
@@ -91,3 +93,5 @@ def run_trial(
             "environment": {"device": "cpu", "threads": 1},
         },
     )
+    if misbehaviour == 7:
+        threading.Timer(0.005 * config.model.latent_dim, os._exit, (1,)).start()

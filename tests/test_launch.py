@@ -143,6 +143,15 @@ def test_a_trial_that_raises_or_dies_is_started_again_from_its_checkpoint(tmp_pa
     assert (trials(tmp_path, "again")["status"] == "finished").all()
 
 
+def test_a_trial_whose_worker_dies_as_it_takes_over_is_started_again(tmp_path: Path) -> None:
+    """Tune gives up on it at once, whatever `retries` says; which of these deaths comes when is chance."""
+    base = {"objective": {"free_bits": 7.0}, "training": {"epochs": 1}}
+    factors = {"model.latent_dim": [1, 2, 4, 6, 8, 12, 16]}
+    spec = specification("takeover", base=base, space={}, search={}, retries=5, factors=factors)
+    assert run(spec, tmp_path, workers=1) == 0
+    assert (trials(tmp_path, "takeover")["status"] == "finished").all()
+
+
 def test_a_combination_that_cannot_run_is_recorded_with_its_reason(tmp_path: Path) -> None:
     spec = parse(
         {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -57,15 +59,20 @@ def report(
     from sweeps.from_wandb import is_copy
 
     if is_copy(runs_dir / name):
-        typer.echo(str(write(runs_dir.resolve() / name, reports_dir / name)))
+        typer.echo(str(write(runs_dir.resolve() / name, reports_dir / name, _say())))
         return
     folder, spec, _ = refresh(name, runs_dir)
-    page = write(folder, reports_dir / name)
+    page = write(folder, reports_dir / name, _say())
     typer.echo(str(page))
     if spec.tracking.artifacts != "off":
         from sweeps.recorder import log_report
 
         log_report(folder, spec, page.parent, lambda line: typer.echo(line, err=True))
+
+
+def _say() -> Callable[[str], None] | None:
+    """Onto the terminal, if there is one: drawing takes seconds."""
+    return (lambda line: typer.echo(line, err=True)) if sys.stderr.isatty() else None
 
 
 def _fetch(path: str, runs_dir: Path, name: str | None) -> str:

@@ -43,10 +43,11 @@ def run(
         given = tree.get("tracking")
         tree["tracking"] = {**(given if isinstance(given, dict) else {}), "wandb": wandb}
     specification = parse(tree, str(path))
-    from sweeps import sweep
+    from sweeps import scratch, sweep
 
     setting = replace(_setting(runs_dir, data_dir, workers), address=address, storage=storage)
-    code = sweep.start(specification, setting, force=force)
+    with scratch.home():
+        code = sweep.start(specification, setting, force=force)
     _finish(specification.name, runs_dir, code)
 
 
@@ -61,10 +62,11 @@ def resume(
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Go on with an interrupted sweep: finished trials are kept, running ones go on from their checkpoints."""
-    from sweeps import sweep
+    from sweeps import scratch, sweep
 
     setting = replace(_setting(runs_dir, data_dir, workers), address=address, storage=storage, wandb=wandb)
-    code = sweep.resume(name, setting)
+    with scratch.home():
+        code = sweep.resume(name, setting)
     _finish(name, runs_dir, code)
 
 
