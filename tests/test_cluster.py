@@ -100,7 +100,7 @@ class Loss(threading.Thread):
 def test_a_lost_node_loses_no_trial_and_no_epoch(cluster: ray_cluster.Nodes, tmp_path: Path, stored: bool) -> None:
     cluster.fill(2)
     url = str(tmp_path / "storage") if stored else None
-    spec = specification("lost", seconds=0.3)
+    spec = specification("lost", seconds=1.0)
     loss = Loss(cluster, (tmp_path / "storage/lost/trials") if stored else (tmp_path / "lost/trials"))
     loss.start()
     try:

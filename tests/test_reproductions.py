@@ -43,12 +43,18 @@ def test_superfluous_dimensions_hurt_only_where_the_interval_says_so() -> None:
     noise = [-0.2, 0.0, 0.2]
     same = [{"model.latent_dim": dim, "test.elbo": -90.0 + e} for dim in (20, 200) for e in noise]
     worse = [{"model.latent_dim": dim, "test.elbo": -90.0 - (dim == 200) * 5 + e} for dim in (20, 200) for e in noise]
+    history = [
+        {"trial": trial, "epoch": epoch, "validation.elbo": -100.0 - (trial > 2) * 2 / epoch}
+        for trial in range(6)
+        for epoch in (1, 2)
+    ]
     sweeps = {
-        "dimension_bernoulli": sweep("dimension_bernoulli", same),
-        "dimension_4bit": sweep("dimension_4bit", worse),
+        "dimension_bernoulli": sweep("dimension_bernoulli", same, history),
+        "dimension_4bit": sweep("dimension_4bit", worse, history),
     }
-    verdicts = [line.holds for line in dimension.lines(sweeps) if "less" in line.quantity]
-    assert verdicts == [True, False]
+    lines = dimension.lines(sweeps)
+    assert [line.holds for line in lines if "less" in line.quantity] == [True, False]
+    assert [line.ours for line in lines if "by epoch" in line.quantity] == ["-2.00 (1), -1.00 (2)"] * 2
 
 
 @pytest.mark.parametrize(("epochs", "bits", "holds"), [(80, 0.519, True), (80, 0.6, False), (8, 0.6, None)])

@@ -55,9 +55,10 @@ def table(row: Row, runs: Path) -> list[str]:
     """The row as Markdown: its lines, and beneath them what each sweep took where."""
     there = {name: tables.load(runs / name) for name in row.sweeps if (runs / name / "sweep.json").is_file()}
     missing = [name for name in row.sweeps if name not in there]
-    if missing:
-        return [f"## {row.title}", "", f"Not run: {', '.join(missing)}.", ""]
-    out = [f"## {row.title}", "", "| quantity | published | ours | holds |", "|---|---|---|---|"]
+    out = [f"## {row.title}", "", *([f"Not run: {', '.join(missing)}.", ""] if missing else [])]
+    if not there:
+        return out
+    out += ["| quantity | published | ours | holds |", "|---|---|---|---|"]
     marks = {True: "yes", False: "**no**", None: ""}
     out += [f"| {line.quantity} | {line.published} | {line.ours} | {marks[line.holds]} |" for line in row.lines(there)]
     return [*out, "", *(_source(sweep) for sweep in there.values()), ""]

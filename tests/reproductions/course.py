@@ -14,9 +14,7 @@ FULL = 80
 def lines(sweeps: Sweeps) -> list[Line]:
     found = []
     for name, dim, low, high in (("course", 20, 0.514, 0.523), ("course_2d", 2, 0.765, 0.785)):
-        sweep = sweeps[name]
-        done = replicates(sweep)
-        if done.empty:
+        if name not in sweeps or (done := replicates(sweeps[name])).empty:
             continue
         epochs = int(done["training.epochs"].iloc[0])
         complete = epochs == FULL
@@ -25,7 +23,7 @@ def lines(sweeps: Sweeps) -> list[Line]:
         )
         holds = within(done, "test.bits_per_dim", low, high) if complete else None
         found.append(Line(quantity, f"{low} to {high}", mean(done, "test.bits_per_dim"), holds))
-        found.append(Line(f"D = {dim}: validation bits per dimension by epoch", "falls", curve(sweep), None))
+        found.append(Line(f"D = {dim}: validation bits per dimension by epoch", "falls", curve(sweeps[name]), None))
     return found
 
 
@@ -44,8 +42,7 @@ def collapse(sweeps: Sweeps) -> list[Line]:
         ("course", 20, "about 12, rising to 45", 40.0),
         ("course_2d", 2, "about 8", 7.0),
     ):
-        history = sweeps[name].history
-        if history["epoch"].max() < 1:
+        if name not in sweeps or (history := sweeps[name].history).empty or history["epoch"].max() < 1:
             continue
         kl = history[history["epoch"] > 0].groupby("epoch")["train.kl"].mean()
         bound = history[history["epoch"] > 0].groupby("epoch")["train.elbo"].mean()
@@ -55,11 +52,8 @@ def collapse(sweeps: Sweeps) -> list[Line]:
         full = int(kl.index[-1]) == FULL
         holds = (rises and last_low <= kl.iloc[-1]) if full else (rises or None)
         found.append(Line(f"D = {dim}: KL term in training, {epochs}", published, ours, holds))
-    for name in ("dimension_bernoulli", "dimension_4bit"):
-        done = replicates(sweeps[name])
-        if not done.empty:
-            found.append(_inactive(done, name))
-    return found
+    curves = {name: replicates(sweeps[name]) for name in ("dimension_bernoulli", "dimension_4bit") if name in sweeps}
+    return found + [_inactive(done, name) for name, done in curves.items() if not done.empty]
 
 
 def _inactive(done: pd.DataFrame, name: str) -> Line:

@@ -13,6 +13,8 @@ def iwae(sweeps: Sweeps) -> list[Line]:
         ("iwae", "IWAE", "objective.num_importance_samples", {1: 86.76, 5: 85.54, 50: 84.78}),
     )
     for name, label, key, published in parts:
+        if name not in sweeps:
+            continue
         done = replicates(sweeps[name]).assign(nll=lambda frame: -frame["test.iwae_5000"])
         for draws, value in published.items():
             group = done[done[key] == draws]
@@ -30,8 +32,7 @@ def pythae(sweeps: Sweeps) -> list[Line]:
     """pythae's table of reproductions, VAE and IWAE on binarised MNIST, within a nat of it."""
     found = []
     for name, draws, published in (("pythae_vae", 200, 89.78), ("pythae_iwae", 5000, 86.82)):
-        done = replicates(sweeps[name])
-        if not done.empty:
+        if name in sweeps and not (done := replicates(sweeps[name])).empty:
             done = done.assign(nll=-done[f"test.iwae_{draws}"])
             ours = mean(done, "nll", 2)
             found.append(

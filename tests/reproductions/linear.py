@@ -19,7 +19,7 @@ CLOSE = 1.0
 
 
 def lines(sweeps: Sweeps, data_dir: Path | None = None) -> list[Line]:
-    return [line for name in ("linear_digits", "linear_mnist") for line in _of(sweeps[name], data_dir)]
+    return [line for sweep in sweeps.values() for line in _of(sweep, data_dir)]
 
 
 def _of(sweep: Sweep, data_dir: Path | None) -> list[Line]:
