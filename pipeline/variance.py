@@ -151,7 +151,8 @@ def _row(quantity: str, block: Block, scheme: str, found: Gathered) -> dict[str,
         "num_samples": block.num_samples,
         "num_importance_samples": block.num_importance_samples,
         **pooled,
-        "predicted": found.prediction(),
+        "predicted": (predicted := found.prediction()),
+        "infinite": predicted == math.inf,  # JSON has no word for it
     }
 
 

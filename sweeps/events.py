@@ -12,7 +12,7 @@ from ray.tune.search import Searcher
 
 from sweeps.early_stopping import EarlyStopping
 from sweeps.interrupts import Interrupts
-from sweeps.ledger import Ledger, Periodic
+from sweeps.ledger import Ledger, Periodic, last_error
 from sweeps.progress import Progress
 from sweeps.search import Plan, Planner, Waiting
 from sweeps.tracking import WandbCallback
@@ -101,6 +101,12 @@ class Recorder(tune.Callback):
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._conclude(trial)
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """One line: what a resumed attempt costs should not go unseen."""
+        number = trial.config["number"]
+        why = last_error(self.ledger.trial_folder(number), cause_of_death(trial.error_file, self._kills))
+        self.progress.warn(f"trial {number} is started again from its last epoch: {why}")
+
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if self.interrupts.asked:  # it stays open for a resume
             return
@@ -109,6 +115,7 @@ class Recorder(tune.Callback):
             # Tune tries a running trial again, but not one whose worker died while it took the trial over.
             self._given_up[number] += 1
             self.suggester.again.append(self.planner.known[number])
+            self.on_trial_recover(iteration, trials, trial)
         else:
             self._conclude(trial, cause_of_death(trial.error_file, self._kills))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,13 @@ from pipeline.config import ConfigError, read_yaml
 from sweeps.collect import collect
 from sweeps.ledger import Ledger, read_json
 from sweeps.spec import NAME_PATTERN, SweepSpec, parse
+
+
+def to_resume(folder: Path) -> str:
+    """The command that goes on with a sweep, as it must be typed here."""
+    usual = Path(os.environ.get("ELBOSWEEP_RUNS", "runs")).resolve()
+    where = "" if folder.parent.resolve() == usual else f" --runs-dir {shlex.quote(str(folder.parent))}"
+    return f"elbosweep resume {folder.name}{where}"
 
 
 def find(name: str, runs_dir: Path) -> Path:

@@ -76,7 +76,7 @@ class Ledger:
         `death` is said of a worker that left no message itself.
         """
         record, folder = self.records[number], self.trial_folder(number)
-        ended = replace(record, status="failed", ended=now(), reason=reason or _last_error(folder, death))
+        ended = replace(record, status="failed", ended=now(), reason=reason or last_error(folder, death))
         result = read_result(folder)
         if result is not None and reason is None and result["config_hash"] == record.plan.config_hash:
             value, *others = (_measured(result, name) for name in (self.metric, *self.others))
@@ -216,7 +216,7 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
             raise ConfigError(f"{path}: line {number} is damaged: {error}") from None
 
 
-def _last_error(folder: Path, death: str | None) -> str:
+def last_error(folder: Path, death: str | None) -> str:
     """The reason of a failure, as the worker wrote it down before it raised, or the timer that ended it."""
     lines = last_words(folder).splitlines()
     return lines[-1] if lines else death or "its worker process died without a message"

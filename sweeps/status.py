@@ -18,7 +18,7 @@ from sweeps.watchdog import last_words
 
 @dataclass(frozen=True)
 class Status:
-    name: str
+    folder: Path
     state: str
     """running, finished, failed, interrupted; or killed: the driver is gone without a word."""
     counts: Counter[str]
@@ -28,6 +28,10 @@ class Status:
     seconds_left: float | None
     reconciliation: Reconciliation | None = None
     """None while the sweep runs: its records are written one after the other."""
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
 
     @property
     def disagreements(self) -> list[str]:
@@ -51,19 +55,21 @@ def read(name: str, runs_dir: Path, *, check: bool = True) -> Status:
     best = max(usable, key=lambda record: sign * (record.value or 0.0), default=None)
     reconciliation = None if alive or not check else reconcile(folder, spec, ledger)
     left = _seconds_left(ledger, total, int(info.get("resources", {}).get("workers", 1))) if alive else None
-    return Status(name, state, counts, total, spec.search.metric, best, left, reconciliation)
+    return Status(folder, state, counts, total, spec.search.metric, best, left, reconciliation)
 
 
 def lines(status: Status) -> list[str]:
     done = status.counts["finished"] + status.counts["failed"] + status.counts["stopped"]
-    counts = ", ".join(f"{status.counts[name]} {name}" for name in ("finished", "running", "failed", "stopped"))
+    under_way = "to go on" if status.state in ("interrupted", "killed") else "running"
+    words = {"finished": "finished", "running": under_way, "failed": "failed", "stopped": "stopped"}
+    counts = ", ".join(f"{status.counts[name]} {word}" for name, word in words.items())
     found = [f"{status.name}: {status.state}, {done} of {status.total} trials done ({counts})"]
     if status.best is not None:
         found.append(f"best {status.metric}: {status.best.value:.3f} (trial {status.best.plan.number})")
     if status.seconds_left is not None:
         found.append(f"about {duration(status.seconds_left)} left")
     if status.state in ("interrupted", "killed"):
-        found.append(f"to go on: elbosweep resume {status.name}")
+        found.append(f"to go on: {folders.to_resume(status.folder)}")
     return found + (status.reconciliation.lines() if status.reconciliation else [])
 
 

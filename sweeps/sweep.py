@@ -28,7 +28,7 @@ from sweeps import launch, provenance, ray_session, references, study, sweep_cop
 from sweeps.collect import collect
 from sweeps.damage import set_aside_damaged
 from sweeps.events import Suggester
-from sweeps.folders import find, locked, read_spec, remove
+from sweeps.folders import find, locked, read_spec, remove, to_resume
 from sweeps.interrupts import INTERRUPTED, Interrupts
 from sweeps.ledger import Ledger, Periodic, now, read_json
 from sweeps.options import Resources
@@ -74,7 +74,7 @@ def start(spec: SweepSpec, setting: Setting, *, force: bool = False) -> int:
     with ray_session.joined(setting.address):
         data, resources, storage = _prepare(spec, setting)
         if folder.exists() and not force:
-            raise ConfigError(f"{folder}: exists: say `elbosweep resume {spec.name}`, or --force to replace it")
+            raise ConfigError(f"{folder}: exists: say `{to_resume(folder)}`, or --force to replace it")
         if storage is not None:
             sweep_copy.make_room(storage, spec.name, force=force)
         study.claim(spec, folder, force=force)
@@ -150,7 +150,7 @@ def _drive(
     info: dict[str, Any],
 ) -> int:
     """Run the sweep under the eyes of whoever may stop it: a signal, or a disk that is full."""
-    interrupts = Interrupts(f"interrupted; to go on: elbosweep resume {spec.name}", lambda: _mark_interrupted(folder))
+    interrupts = Interrupts(f"interrupted; to go on: {to_resume(folder)}", lambda: _mark_interrupted(folder))
     with interrupts.watched():
         try:
             return _run(spec, folder, setting, data, resources, copy, info, interrupts)
@@ -161,7 +161,7 @@ def _drive(
         except Exception as error:
             if (place := full_disk(error)) is None:
                 raise
-            print(_disk_is_full(place, spec), file=sys.stderr)
+            print(_disk_is_full(place, folder), file=sys.stderr)
             return 1
 
 
@@ -231,7 +231,7 @@ def _run(
     finally:
         save("interrupted" if not complete else "finished" if not ledger.count("failed") else "failed")
     if interrupts.full_disk is not None:
-        progress.warn(_disk_is_full(interrupts.full_disk, spec))
+        progress.warn(_disk_is_full(interrupts.full_disk, folder))
         return 1
     if not complete:
         references.write(folder, spec, list(data.values()), planner.study)
@@ -258,8 +258,8 @@ def _mark_interrupted(folder: Path) -> None:
         write_json(path, info | {"state": "interrupted", "ended": now()})
 
 
-def _disk_is_full(place: str, spec: SweepSpec) -> str:
-    return f"the disk is full: {place}; free some space, then: elbosweep resume {spec.name}"
+def _disk_is_full(place: str, folder: Path) -> str:
+    return f"the disk is full: {place}; free some space, then: {to_resume(folder)}"
 
 
 def _reconcile(folder: Path, spec: SweepSpec, ledger: Ledger, progress: Progress) -> Reconciliation:

@@ -185,7 +185,7 @@ class Chain:
             assert self.stops[how][-1] < (2 if how == "twice" else 15)
         if code == 130 or (code == 1 and not starting):
             said = (self.folder / "said.txt").read_text()
-            assert said.endswith("interrupted; to go on: elbosweep resume chain\n"), said[-2000:]
+            assert said.endswith(f"to go on: elbosweep resume chain --runs-dir {self.folder}\n"), said[-2000:]
             assert read_json(self.sweep / "sweep.json")["state"] == "interrupted"
         self.remember()
 

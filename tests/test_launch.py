@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Iterator
@@ -139,8 +140,13 @@ def test_failed_trials_are_recorded_and_the_sweep_goes_on(tmp_path: Path) -> Non
 
 def test_a_trial_that_raises_or_dies_is_started_again_from_its_checkpoint(tmp_path: Path) -> None:
     spec = specification("again", space={}, search={}, retries=1, factors={"objective.free_bits": [1.0, 2.0]})
-    assert run(spec, tmp_path, workers=2) == 0
+    console = Console(file=io.StringIO(), width=200)
+    setting = sweep.Setting(tmp_path, workers=2, function=fake_trial.run_trial, console=console)
+    assert sweep.start(spec, setting) == 0
     assert (trials(tmp_path, "again")["status"] == "finished").all()
+    said = console.file.getvalue()
+    assert "trial 0 is started again from its last epoch: RuntimeError: asked to raise" in said
+    assert "trial 1 is started again from its last epoch: its worker process died" in said
 
 
 def test_a_trial_whose_worker_dies_as_it_takes_over_is_started_again(tmp_path: Path) -> None:
