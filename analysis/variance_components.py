@@ -189,7 +189,9 @@ def k3_divergence(variance: pd.DataFrame, by: By = ("model.latent_dim",), *, car
     k3 = rows[rows["quantity"] == "k3"].assign(all=0)
     # An unbiased estimate of the kurtosis can exceed the largest that R draws can have, which is about R.
     carrying_draws = (k3["draws"] / (k3["excess_kurtosis"] + 3.0)).clip(lower=1.0)
-    known = k3["infinite"].eq(True) if "infinite" in k3 else np.isinf(k3["predicted"])  # tables of before have no column
+    known = (
+        k3["infinite"].eq(True) if "infinite" in k3 else np.isinf(k3["predicted"])
+    )  # tables of before have no column
     k3 = k3.assign(carrying_draws=carrying_draws, infinite=known)
     k1 = rows[rows["quantity"] == "k1"].assign(all=0)
     group = keys or ["all"]
