@@ -102,7 +102,7 @@ class Progress:
     def warn(self, message: str) -> None:
         """A line that stays."""
         self.notes.append(message)
-        self.console.print(Text(message), highlight=False)
+        self.console.print(Text(message), highlight=False, soft_wrap=True)  # a command in it can be copied
 
     def _consider(self, record: Record) -> None:
         better = (lambda new, old: new > old) if self.mode == "max" else (lambda new, old: new < old)

@@ -252,7 +252,7 @@ def test_a_damaged_specification_does_not_hide_the_tables(
 ) -> None:
     path, record = runs / "done" / "spec.yaml", runs / "done" / "sweep.json"
     record.write_text(json.dumps(json.loads(record.read_text()) | {"spec": yaml.safe_load(path.read_text())}))
-    monkeypatch.setattr("analysis.report.write", lambda folder, target: target / "index.html")
+    monkeypatch.setattr("analysis.report.write", lambda folder, target, progress: target / "index.html")
     commands = (("status", "done"), ("report", "done"), ("list",), ("show", "done", "0"))
     whole = [elbosweep(*command) for command in commands]
     path.write_text(damage)
@@ -287,7 +287,7 @@ def test_report_brings_the_tables_up_to_date_first(
     (runs / "done" / "trials.parquet").unlink()
     seen: list[int] = []
 
-    def write(folder: Path, target: Path) -> Path:
+    def write(folder: Path, target: Path, progress: object) -> Path:
         seen.append(len(pd.read_parquet(folder / "trials.parquet")))
         return target / "index.html"
 

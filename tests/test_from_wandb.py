@@ -116,7 +116,7 @@ def test_the_report_is_written_from_the_copy(
 ) -> None:
     written: list[tuple[Path, Path]] = []
 
-    def write(folder: Path, target: Path) -> Path:
+    def write(folder: Path, target: Path, progress: object) -> Path:
         written.append((folder, target))
         return target / "index.html"
 

@@ -208,7 +208,9 @@ def test_real_training_gives_the_same_numbers_with_one_and_with_two_workers(tmp_
 
 def test_an_existing_name_is_refused_and_left_as_it_is(runs_dir: Path) -> None:
     before = (runs_dir / "alone" / "sweep.json").read_bytes()
-    with pytest.raises(sweep.ConfigError, match=r"exists: say `elbosweep resume alone`, or --force to replace it"):
+    with pytest.raises(
+        sweep.ConfigError, match=r"exists: say `elbosweep resume alone --runs-dir \S+`, or --force to replace it"
+    ):
         run(specification("alone"), runs_dir)
     assert (runs_dir / "alone" / "sweep.json").read_bytes() == before
 
