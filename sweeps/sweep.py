@@ -214,6 +214,8 @@ def _run(
     complete = not suggester.decide()
     if complete:
         progress.warn(f"{spec.name}: nothing is left to do")
+        if (folder / "sweep.json").exists():
+            info = read_json(folder / "sweep.json")  # the numbers come from there, not from this command and revision
     try:
         if not complete:
             save("running")

@@ -43,6 +43,7 @@ TREE: dict[str, Any] = {
     "search": {"trials": 7, "window": 4},
     "tracking": {"wandb": "disabled"},
 }
+ORIGIN = ("command", "git", "versions", "hardware", "resumed")
 COLUMNS = ["trial", "phase", "status", "config_hash", "first_replicate", "validation.elbo", "test.elbo"]
 
 
@@ -368,8 +369,13 @@ def test_a_finished_sweep_starts_nothing_and_stays_finished(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sweep.launch, "run_trials", interrupted)
-    setting = sweep.Setting(tmp_path, function=fake_trial.run_trial, console=Console(quiet=True))
-    assert sweep.resume("alone", setting) == 0
+    given: dict[str, Any] = {"function": fake_trial.run_trial, "console": Console(quiet=True)}
+    setting = sweep.Setting(tmp_path, **given)
+    told = read_json(tmp_path / "alone" / "sweep.json")
+    assert sweep.resume("alone", sweep.Setting(tmp_path, command="another", **given)) == 0
+    assert {key: read_json(tmp_path / "alone" / "sweep.json")[key] for key in ORIGIN} == {
+        key: told[key] for key in ORIGIN
+    }
     monkeypatch.setattr(sweep, "_reconcile", interrupted)
     assert sweep.resume("alone", setting) == 130
     assert read_json(tmp_path / "alone" / "sweep.json")["state"] == "finished"

@@ -76,11 +76,11 @@ def _unfinished(sweep: Sweep) -> Sweep:
 
 def test_the_crossing_lies_between_the_numbers_tried() -> None:
     log_draws = np.log([1.0, 10.0, 100.0])
-    assert prior.crossing(log_draws, np.array([-4.25, -2.25, 1.75])) == pytest.approx(np.log(10) * 1.5)
-    assert prior.crossing(log_draws, np.array([-0.1, 0.0, 0.0])) == 0.0
-    assert np.isnan(prior.crossing(log_draws, np.array([-4.0, -3.0, -2.0])))
+    assert prior.crossing(log_draws, np.array([-4.25, -2.25, 1.75]), 0.25) == pytest.approx(np.log(10) * 1.5)
+    assert prior.crossing(log_draws, np.array([-0.1, 0.0, 0.0]), 0.25) == 0.0
+    assert np.isnan(prior.crossing(log_draws, np.array([-4.0, -3.0, -2.0]), 0.25))
 
 
 def test_gaussian_posteriors_need_about_exp_of_the_kl() -> None:
-    few, many = (prior.gaussian_log_draws(4, kl, repeats=60) for kl in (2.0, 6.0))
+    few, many = (prior.gaussian_log_draws(4, kl, 0.25, repeats=60) for kl in (2.0, 6.0))
     assert many - few == pytest.approx(4.0, abs=1.0)

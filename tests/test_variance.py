@@ -77,10 +77,11 @@ def test_k3_is_as_predicted_where_its_variance_exists_and_infinite_elsewhere() -
     set_posterior(vae, torch.zeros(2, math.prod(SHAPE)), torch.full((2,), 0.2), scales)
     row = find(variance.study(vae, some_images(), config(sampling=["iid"], draws=4096), seed=1).rows, "k3")
     assert abs(row["variance"] - row["predicted"]) < 4.5 * row["standard_error"]
+    assert row["infinite"] is False
     some_posterior(vae, [0.95, 0.7])
-    assert (
-        find(variance.study(vae, some_images(), config(sampling=["iid"]), seed=1).rows, "k3")["predicted"] == math.inf
-    )
+    row = find(variance.study(vae, some_images(), config(sampling=["iid"]), seed=1).rows, "k3")
+    assert row["predicted"] == math.inf
+    assert row["infinite"] is True, "what is left of it in JSON"
 
 
 def test_reconstruction_is_a_quadratic_form_of_the_noise() -> None:
