@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.config import ConfigError, TrialConfig, explain, flatten, override
+from pipeline.config import ConfigError, TrialConfig, flatten, override
+from pipeline.messages import explain
 from sweeps.keys import leaves, misspelt, unknown
 from sweeps.options import Parameter
 from sweeps.spec import SweepSpec

@@ -15,7 +15,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from pipeline.config import TrialConfig, rule_and_value, spelled_out
+from pipeline.config import TrialConfig, spelled_out
+from pipeline.messages import rule_and_value
 
 
 @dataclass(frozen=True)

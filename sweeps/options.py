@@ -7,7 +7,8 @@ from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.config import Frozen, text_in_yaml
+from pipeline.config import Frozen
+from pipeline.messages import text_in_yaml
 
 Mode = Literal["max", "min"]
 

@@ -13,8 +13,9 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, ValidationError
 
-from pipeline.config import ConfigError, Frozen, TrialConfig, explain, flatten, override, read_yaml
+from pipeline.config import ConfigError, Frozen, TrialConfig, flatten, override, read_yaml
 from pipeline.config import parse as parse_trial
+from pipeline.messages import explain
 from sweeps.keys import leaves, unknown
 from sweeps.options import (
     Budget,

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import ConfigError, TrialConfig, config_hash, flatten, load, override, parse, read_yaml
+from pipeline.messages import CHOICES
 
 
 def one_line(tree: dict[str, Any]) -> str:
@@ -165,3 +166,9 @@ def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
     path = tmp_path / "trial.yaml"
     path.write_text("")
     assert load(path) == TrialConfig()
+
+
+def test_messages_know_every_key_that_has_variants() -> None:
+    trees = (TrialConfig, *(field.annotation for field in TrialConfig.model_fields.values()))
+    fields = [tree.model_fields.items() for tree in trees if hasattr(tree, "model_fields")]
+    assert {key for items in fields for key, field in items if field.discriminator} == CHOICES

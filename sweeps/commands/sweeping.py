@@ -30,7 +30,8 @@ def run(
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Run the sweep that a specification describes."""
-    from pipeline.config import RULES, ConfigError, read_yaml
+    from pipeline.config import ConfigError, read_yaml
+    from pipeline.messages import RULES
     from sweeps.spec import NAME_PATTERN, find, parse
 
     if name is not None and not re.fullmatch(NAME_PATTERN, name):
