@@ -121,6 +121,24 @@ def prior_percentiles(vae: VAE, levels: Float[Tensor, " level"], *, seed: int) -
     return z
 
 
+def final(
+    vae: VAE,
+    test: UInt8[Tensor, "image height width"],
+    history: Sequence[Mapping[str, float | None]],
+    folder: Path,
+    *,
+    seed: int,
+) -> None:
+    """All that is drawn once a trial is trained: the manifold where there are two dimensions, else walks along each."""
+    samples(vae, folder / "samples_final.png", seed=seed)
+    reconstructions(vae, test, folder / "reconstructions.png", seed=seed)
+    if vae.latent_dim == 2:
+        manifold(vae, folder / "manifold.png", seed=seed)
+    else:
+        traversals(vae, test[0], folder / "traversals.png", seed=seed)
+    training_curves(history, folder / "training_curves.png")
+
+
 def _posterior_draw(vae: VAE, x: UInt8[Tensor, "batch height width"], generator: torch.Generator) -> Tensor:
     noise = draw("iid", 1, len(x), vae.latent_dim, generator=generator, dtype=vae.dtype, device=vae.device)
     return vae.terms(x, noise).z[0]

@@ -17,12 +17,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from pipeline import checkpoints, pictures, trial_folder
 from pipeline import data as images
@@ -31,9 +30,10 @@ from pipeline.data import ImageData
 from pipeline.measurement import Measurement, measure, total_seconds
 from pipeline.precision import tf32
 from pipeline.sampling import replicate_seed
-from pipeline.training import Replicate, Row, Training, TrainingDiverged, initial_vae
+from pipeline.trained import Place, with_weights
+from pipeline.training import Replicate, Row, Training, TrainingDiverged
 from pipeline.trial_folder import mean_and_error, read_json
-from pipeline.vae import MAX_DECODES, VAE
+from pipeline.vae import VAE
 
 log = logging.getLogger(__name__)
 
@@ -107,17 +107,6 @@ def run_trial(
         torch.cuda.empty_cache()
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a trial is computed, and how many images at once where memory ran out."""
-
-    device: str
-    max_decodes: int | None = None
-
-    def with_less_memory(self) -> Place:
-        return replace(self, max_decodes=(self.max_decodes or MAX_DECODES) // 2)
-
-
 def _each_once(report: Report | None) -> Report | None:
     """A run that begins again from its checkpoint does not report an epoch again."""
     if report is None:
@@ -187,7 +176,7 @@ def evaluate_trial(
     rows, measured = [], []
     for number in range(config.first_replicate, config.first_replicate + config.replicates):
         weights, row = trial_folder.load_best(folder, trained, data, number)
-        measured.append(measure(config, data, _trained_vae(config, data, weights, number, Place(device)), number))
+        measured.append(measure(config, data, with_weights(config, data, weights, number, Place(device)), number))
         rows.append(row)
     seconds = total_seconds(measured) | {"total": time.perf_counter() - started}
     target = folder / "evaluations" / config_hash(config)
@@ -300,15 +289,9 @@ def _replicate_row(config: TrialConfig, replicate: Replicate, status: str) -> Ro
 # --- what is done with trained weights ------------------------------------------------------------------------------
 
 
-def _trained_vae(config: TrialConfig, data: ImageData, weights: dict[str, Tensor], number: int, place: Place) -> VAE:
-    vae = initial_vae(config, data, number, place.max_decodes)
-    vae.load_state_dict(weights)
-    return vae.to(place.device).eval()
-
-
 def _best_vae(config: TrialConfig, data: ImageData, folder: Path, number: int, place: Place) -> VAE:
     weights, _ = trial_folder.load_best(folder, config, data, number)
-    return _trained_vae(config, data, weights, number, place)
+    return with_weights(config, data, weights, number, place)
 
 
 def _measured_once(config: TrialConfig, data: ImageData, folder: Path, place: Place, number: int) -> Measurement:
@@ -337,13 +320,6 @@ def _draw_samples(config: TrialConfig, training: Training, folder: Path) -> floa
 def _draw_final(config: TrialConfig, data: ImageData, folder: Path, place: Place, history: list[Row]) -> float:
     """The training curves, and what the first replicate's best weights can show. Returns the seconds it took."""
     started, number = time.perf_counter(), config.first_replicate
-    vae = _best_vae(config, data, folder, number, place)
-    seed, target = replicate_seed(config.seed, number, "pictures"), folder / "pictures"
-    pictures.samples(vae, target / "samples_final.png", seed=seed)
-    pictures.reconstructions(vae, data.test, target / "reconstructions.png", seed=seed)
-    if vae.latent_dim == 2:
-        pictures.manifold(vae, target / "manifold.png", seed=seed)
-    else:
-        pictures.traversals(vae, data.test[0], target / "traversals.png", seed=seed)
-    pictures.training_curves(history, target / "training_curves.png")
+    vae, seed = _best_vae(config, data, folder, number, place), replicate_seed(config.seed, number, "pictures")
+    pictures.final(vae, data.test, history, folder / "pictures", seed=seed)
     return time.perf_counter() - started
