@@ -13,7 +13,7 @@ from analysis import tables
 from analysis.tables import Sweep
 from sweeps.spec import load
 from tests.reproductions import course, dimension, prior
-from tests.reproductions.__main__ import ROWS, SPECS, table
+from tests.reproductions.__main__ import ROWS, SPECS, into, table
 
 
 def sweep(name: str, replicates: list[dict[str, Any]], history: list[dict[str, Any]] | None = None) -> Sweep:
@@ -81,6 +81,8 @@ def test_the_crossing_lies_between_the_numbers_tried() -> None:
     assert np.isnan(prior.crossing(log_draws, np.array([-4.0, -3.0, -2.0]), 0.25))
 
 
-def test_gaussian_posteriors_need_about_exp_of_the_kl() -> None:
-    few, many = (prior.gaussian_log_draws(4, kl, 0.25, repeats=60) for kl in (2.0, 6.0))
-    assert many - few == pytest.approx(4.0, abs=1.0)
+def test_a_row_takes_its_place_in_the_document_and_leaves_the_rest() -> None:
+    text = "head\n<!-- prior -->\nold\n<!-- end -->\nmiddle\n<!-- course -->\nkept\n<!-- end -->\n"
+    assert into(text, "prior", ["new", ""]) == text.replace("old", "new")
+    with pytest.raises(SystemExit, match="must hold <!-- iwae -->"):
+        into(text, "iwae", ["new"])

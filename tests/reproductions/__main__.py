@@ -1,8 +1,9 @@
 """`make reproduce ROW=course`: run the sweeps of a row, or go on with them, and print its lines of the table.
 
-    python -m tests.reproductions course [--no-run] [--workers 2]
+    python -m tests.reproductions course [--no-run] [--workers 2] [--into docs/reproductions.md]
 
-`--no-run` prints what the sweeps hold so far.
+`--no-run` prints what the sweeps hold so far; `--into` puts the lines in their place in a document, between the marks
+`<!-- course -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -64,6 +65,15 @@ def table(row: Row, runs: Path) -> list[str]:
     return [*out, "", *(_source(sweep) for sweep in there.values()), ""]
 
 
+def into(text: str, name: str, lines: list[str]) -> str:
+    """The document with the row in place of what stands between its marks."""
+    mark, end = f"<!-- {name} -->\n", "<!-- end -->"
+    before, found, after = text.partition(mark)
+    if not found or end not in after:
+        raise SystemExit(f"the document must hold {mark.strip()} and {end} after it, got neither or one")
+    return before + mark + "\n".join(lines) + after[after.index(end) :]
+
+
 def _source(sweep: tables.Sweep) -> str:
     finished = int((sweep.trials["status"] == "finished").sum())
     hardware = sweep.info["hardware"]
@@ -86,11 +96,16 @@ def main() -> None:
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     parser.add_argument("--workers", type=int)
     parser.add_argument("--no-run", action="store_true")
+    parser.add_argument("--into", type=Path)
     arguments = parser.parse_args()
     row = ROWS[arguments.row]
     for name in () if arguments.no_run else row.sweeps:
         bring(name, arguments.runs_dir, arguments.workers)
-    print("\n".join(table(row, arguments.runs_dir)))
+    lines = table(row, arguments.runs_dir)
+    if arguments.into:
+        arguments.into.write_text(into(arguments.into.read_text("utf-8"), arguments.row, lines), encoding="utf-8")
+    else:
+        print("\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -54,3 +54,10 @@ def by_dim(frame: pd.DataFrame, dim: int) -> pd.DataFrame:
 
 def interval(value: float, low: float, high: float, digits: int = 2) -> str:
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def slope(x: pd.Series, y: pd.Series) -> tuple[float, float, float]:
+    """Slope of a straight line, least squares, with its 95 % interval."""
+    found = stats.linregress(x, y)
+    half = stats.t.ppf(0.975, len(x) - 2) * found.stderr
+    return float(found.slope), float(found.slope - half), float(found.slope + half)
