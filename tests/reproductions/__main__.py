@@ -54,7 +54,7 @@ def bring(name: str, runs: Path, workers: int | None) -> None:
 
 def table(row: Row, runs: Path) -> list[str]:
     """The row as Markdown: its lines, and beneath them what each sweep took where."""
-    there = {name: tables.load(runs / name) for name in row.sweeps if (runs / name / "sweep.json").is_file()}
+    there = {name: tables.load(runs / name) for name in row.sweeps if (runs / name / "trials.parquet").is_file()}
     missing = [name for name in row.sweeps if name not in there]
     out = [f"## {row.title}", "", *([f"Not run: {', '.join(missing)}.", ""] if missing else [])]
     if not there:
@@ -77,7 +77,8 @@ def into(text: str, name: str, lines: list[str]) -> str:
 def _source(sweep: tables.Sweep) -> str:
     finished = int((sweep.trials["status"] == "finished").sum())
     hardware = sweep.info["hardware"]
-    where = ", ".join(hardware["gpus"]) or f"{hardware['cores']} CPU cores"
+    cores = hardware["cores"]
+    where = ", ".join(hardware["gpus"]) or ("1 CPU core" if cores == 1 else f"{cores} CPU cores")
     trained = sweep.trials["seconds.total"].sum() if "seconds.total" in sweep.trials else 0.0
     return (
         f"- `{sweep.name}`: {finished} of {sweep.info['total']} trials finished, {sweep.info['seconds']:.0f} s of "

@@ -29,7 +29,7 @@ def draw(course: Sweep, flat: Sweep | None, out: Path) -> None:
     last = int(course.history["epoch"].max())
     _show(axes["end"], first / "samples_final.png", f"samples, best epoch of {last}")
     _curve(axes["curve"], course)
-    if flat is None:
+    if flat is None or not (flat.trials["status"] == "finished").any():
         axes["manifold"].axis("off")
     else:
         dim = int(flat.history["epoch"].max())
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/course.png"))
     arguments = parser.parse_args()
     flat = arguments.runs_dir / "course_2d"
-    there = tables.load(flat) if (flat / "sweep.json").is_file() else None
+    there = tables.load(flat) if (flat / "trials.parquet").is_file() else None
     draw(tables.load(arguments.runs_dir / "course"), there, arguments.out)
 
 

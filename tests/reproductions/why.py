@@ -1,5 +1,6 @@
 """What stands behind the lines that miss their range: measurements on the trained models of a row's sweep.
 
+    python -m tests.reproductions.why dimension
     python -m tests.reproductions.why variance
     python -m tests.reproductions.why prior
 
@@ -23,7 +24,7 @@ from pipeline import data as images
 from pipeline import prior_study, trial_folder
 from pipeline.config import ConfigError
 from pipeline.draws import draw_terms
-from pipeline.estimators import log_mean_exp, predicted_k1_variance
+from pipeline.estimators import active_units, log_mean_exp, predicted_k1_variance
 from pipeline.trained import load_vae
 from pipeline.vae import VAE
 from tests.reproductions.lines import interval, slope
@@ -32,6 +33,8 @@ from tests.reproductions.prior import TOLERANCES, crossing, evidence, needed
 Models = Iterator[tuple[int, int, int, VAE, torch.Tensor]]
 
 SIZES = (1, 4, 16, 64, 256)
+CARRIES = 0.1
+"""Nats of mean KL from which on a unit is said to carry something."""
 MOVING = (1, 2, 4, 8, 16, 32)
 PRIOR_DRAWS, PRIOR_IMAGES = 200_000, 16
 """Those of the row's specification."""
@@ -51,20 +54,35 @@ def trained(folder: Path) -> Models:
 
 
 @torch.no_grad()
-def variance(folder: Path) -> pd.DataFrame:
+def dimension(runs: Path) -> pd.DataFrame:
+    """What the many units carry: a unit counts as active from a variance of its mean of 0.01 on, which is about 0.005
+    nats of KL."""
+    rows = []
+    for name in ("dimension_bernoulli", "dimension_4bit"):
+        for dim, _, _, vae, test in trained(runs / name):
+            q = vae.posterior(test).base_dist  # type: ignore[attr-defined]
+            kl = (0.5 * (q.loc.square() + q.scale.square() - 1) - q.scale.log()).mean(0)
+            carrying = kl > CARRIES
+            row = {"sweep": name, "D": dim, "KL": float(kl.sum()), "active units": active_units(q.loc)}
+            row |= {"units that carry": int(carrying.sum()), "KL of the others": float(kl[~carrying].sum())}
+            rows.append(row)
+    return pd.DataFrame(rows).groupby(["sweep", "D"], sort=False).mean().sort_index()
+
+
+@torch.no_grad()
+def variance(runs: Path) -> pd.DataFrame:
     """Var k1 against the second moment of the aggregate posterior, and Sobol's slope against the dimensions that move.
 
     Var k1 of a unit is E[(1 - s^2)^2 / 2 + m^2 s^2]; with E[m^2] + s^2 = 1 and one s for all images that is
     (1 - s^4) / 2, at most a half. A second moment above 1 lifts the bound.
     """
     rows = []
-    for dim, _, _, vae, test in trained(folder):
+    for dim, _, _, vae, test in trained(runs / "variance"):
         q = vae.posterior(test)
         loc, scale = q.base_dist.loc.double(), q.base_dist.scale.double()  # type: ignore[attr-defined]
         row: dict[str, float] = {"D": dim, "Var k1": float(predicted_k1_variance(loc, scale).mean())}
         second = loc.square().mean(0) + scale.square().mean(0)
-        active = loc.var(0) > 0.01
-        row |= {"active": int(active.sum()), "second moment": float(second[active].mean())}
+        row |= {"active": active_units(loc), "second moment": float(second[loc.var(0) > 0.01].mean())}
         # What Var k1 were if every unit had its own constant scale and a second moment of 1.
         row["matched"] = float(((1 - scale.square().mean(0).square()) / 2).sum())
         order = (0.5 * (second - 1) - scale.log().mean(0)).argsort(descending=True)
@@ -89,12 +107,12 @@ def sobol_slope(vae: VAE, x: torch.Tensor, moving: torch.Tensor, groups: int = 8
 
 
 @torch.no_grad()
-def prior(folder: Path) -> pd.DataFrame:
+def prior(runs: Path) -> pd.DataFrame:
     """Slopes of log draws needed: against KL(q(z|x) | p(z)) as in the row, against the KL of the true posterior, and
     against the former were the posterior exactly q, with the same images, draws and straight lines."""
-    measured = {tolerance: needed(evidence(tables.load(folder)), tolerance) for tolerance in TOLERANCES}
+    measured = {tolerance: needed(evidence(tables.load(runs / "prior")), tolerance) for tolerance in TOLERANCES}
     kls, ideal = {}, []
-    for _, trial, number, vae, test in trained(folder):
+    for _, trial, number, vae, test in trained(runs / "prior"):
         x, generator = test[:PRIOR_IMAGES], torch.Generator().manual_seed(number)
         kls[trial, number] = float(posterior_kl(vae, x, generator).mean())
         ideal += [{"tolerance": t, "kl": kl, "log_draws": draws} for t, kl, draws in _were_it_q(vae, x, generator)]
@@ -132,13 +150,16 @@ def _were_it_q(vae: VAE, x: torch.Tensor, generator: torch.Generator) -> Iterato
         yield tolerance, float(torch.distributions.kl_divergence(q, p).mean()), float(draws)
 
 
+ROWS = {"dimension": dimension, "variance": variance, "prior": prior}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("row", choices=("variance", "prior"))
+    parser.add_argument("row", choices=ROWS)
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     arguments = parser.parse_args()
     try:
-        table = {"variance": variance, "prior": prior}[arguments.row](arguments.runs_dir / arguments.row)
+        table = ROWS[arguments.row](arguments.runs_dir)
     except ConfigError as error:
         raise SystemExit(str(error)) from None
     print(table.to_string(float_format="%.2f"))
