@@ -8,7 +8,6 @@ vae.posterior(x), vae.decode(z), vae.sample(16, generator)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
@@ -18,18 +17,7 @@ from pipeline import trial_folder
 from pipeline.config import TrialConfig
 from pipeline.data import ImageData
 from pipeline.training import initial_vae
-from pipeline.vae import MAX_DECODES, VAE
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a trial is computed, and how many images at once where memory ran out."""
-
-    device: str
-    max_decodes: int | None = None
-
-    def with_less_memory(self) -> Place:
-        return replace(self, max_decodes=(self.max_decodes or MAX_DECODES) // 2)
+from pipeline.vae import VAE
 
 
 def load_vae(
@@ -57,11 +45,18 @@ def load_vae(
     data = images.load(config.data, data_dir) if data is None else data
     number = config.first_replicate if replicate is None else replicate
     weights, _ = trial_folder.load_best(folder, config, data, number)
-    return with_weights(config, data, weights, number, Place(device))
+    return with_weights(config, data, weights, number, device)
 
 
-def with_weights(config: TrialConfig, data: ImageData, weights: dict[str, Tensor], number: int, place: Place) -> VAE:
-    """The replicate's VAE with these weights, in evaluation mode."""
-    vae = initial_vae(config, data, number, place.max_decodes)
+def with_weights(
+    config: TrialConfig,
+    data: ImageData,
+    weights: dict[str, Tensor],
+    number: int,
+    device: str,
+    max_decodes: int | None = None,
+) -> VAE:
+    """The replicate's VAE with these weights, in evaluation mode; at most `max_decodes` images at once."""
+    vae = initial_vae(config, data, number, max_decodes)
     vae.load_state_dict(weights)
-    return vae.to(place.device).eval()
+    return vae.to(device).eval()

@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +30,10 @@ from pipeline.data import ImageData
 from pipeline.measurement import Measurement, measure, total_seconds
 from pipeline.precision import tf32
 from pipeline.sampling import replicate_seed
-from pipeline.trained import Place, with_weights
+from pipeline.trained import with_weights
 from pipeline.training import Replicate, Row, Training, TrainingDiverged
 from pipeline.trial_folder import mean_and_error, read_json
-from pipeline.vae import VAE
+from pipeline.vae import MAX_DECODES, VAE
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +107,17 @@ def run_trial(
         torch.cuda.empty_cache()
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a trial is computed, and how many images at once where memory ran out."""
+
+    device: str
+    max_decodes: int | None = None
+
+    def with_less_memory(self) -> Place:
+        return replace(self, max_decodes=(self.max_decodes or MAX_DECODES) // 2)
+
+
 def _each_once(report: Report | None) -> Report | None:
     """A run that begins again from its checkpoint does not report an epoch again."""
     if report is None:
@@ -176,7 +187,7 @@ def evaluate_trial(
     rows, measured = [], []
     for number in range(config.first_replicate, config.first_replicate + config.replicates):
         weights, row = trial_folder.load_best(folder, trained, data, number)
-        measured.append(measure(config, data, with_weights(config, data, weights, number, Place(device)), number))
+        measured.append(measure(config, data, with_weights(config, data, weights, number, device), number))
         rows.append(row)
     seconds = total_seconds(measured) | {"total": time.perf_counter() - started}
     target = folder / "evaluations" / config_hash(config)
@@ -291,7 +302,7 @@ def _replicate_row(config: TrialConfig, replicate: Replicate, status: str) -> Ro
 
 def _best_vae(config: TrialConfig, data: ImageData, folder: Path, number: int, place: Place) -> VAE:
     weights, _ = trial_folder.load_best(folder, config, data, number)
-    return with_weights(config, data, weights, number, place)
+    return with_weights(config, data, weights, number, place.device, place.max_decodes)
 
 
 def _measured_once(config: TrialConfig, data: ImageData, folder: Path, place: Place, number: int) -> Measurement:

@@ -23,6 +23,9 @@ PACKAGES = (
 )  # fmt: skip
 
 
+EACH_START = ("command", "git", "versions", "hardware", "ended", "seconds")
+"""What may differ between the starts of one sweep."""
+
 FIXED = ("base", "factors", "space", "search", "stopping")
 """Sections of a specification that decide which trial has which number."""
 
@@ -55,6 +58,12 @@ def describe(spec: SweepSpec, command: str, data: Sequence[ImageData]) -> dict[s
     return tree | ({"other_data": others} if others else {})
 
 
+def earlier(before: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What each start before this one ran on, oldest first; `seconds` counts from the first start to each one's end."""
+    start = {key: before[key] for key in EACH_START if key in before}
+    return [*before.get("earlier", []), *([start] if start else [])]
+
+
 def _describe_data(images: ImageData) -> dict[str, Any]:
     return {
         "name": images.name,
@@ -83,11 +92,21 @@ def hardware() -> dict[str, Any]:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else None
     return {
         "machine": platform.machine(),
+        "processor": _processor(),
         "system": platform.system(),
         "cores": available_cores(),
         "memory_gib": None if memory is None else round(memory, 1),
         "gpus": gpus,
     }
+
+
+def _processor() -> str:
+    """The model's name; Python knows it on few systems."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def revision(folder: Path) -> dict[str, Any] | None:

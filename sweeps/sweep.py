@@ -108,7 +108,7 @@ def resume(name: str, setting: Setting) -> int:
             begun = {record.plan.phase for record in Ledger(folder, *spec.search.modes).records.values()}
             provenance.check_same(folder, before, info, begun)
             info |= {key: before[key] for key in ("started", "seconds") if key in before}
-            info |= {"resumed": before.get("resumed", 0) + 1}
+            info |= {"resumed": before.get("resumed", 0) + 1, "earlier": provenance.earlier(before)}
             return _drive(spec, folder, setting, data, resources, copy, info)
 
 

@@ -336,7 +336,7 @@ def test_an_edited_specification_goes_on_only_where_the_trials_stay_the_same(tmp
     path = tmp_path / "alone" / "spec.yaml"
     tree = yaml.safe_load(path.read_text())
     setting = sweep.Setting(tmp_path, workers=2, function=fake_trial.run_trial, console=Console(quiet=True))
-    before = trials(tmp_path, "alone")
+    before, told = trials(tmp_path, "alone"), read_json(tmp_path / "alone" / "sweep.json")
     for section, change in {"factors": {"model.latent_dim": [2, 8, 32, 64]}, "search": {"seed": 7}}.items():
         path.write_text(yaml.safe_dump({**tree, section: {**tree[section], **change}}))
         with pytest.raises(sweep.ConfigError, match=rf"{section}\.\S+: must stay what the sweep was started with"):
@@ -347,6 +347,9 @@ def test_an_edited_specification_goes_on_only_where_the_trials_stay_the_same(tmp
     after = trials(tmp_path, "alone")
     assert after["trial"].tolist() == list(range(12))
     pd.testing.assert_frame_equal(after[COLUMNS].head(10), before[COLUMNS], check_exact=True)
+    info = read_json(tmp_path / "alone" / "sweep.json")
+    assert info["earlier"] == [{key: told[key] for key in (*ORIGIN[:-1], "ended", "seconds")}]
+    assert info["seconds"] > told["seconds"]
 
 
 def test_what_confirmation_was_decided_from_stays(tmp_path: Path) -> None:

@@ -11,11 +11,15 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import yaml
 
 from analysis import tables
+from sweeps.provenance import FIXED
+from sweeps.spec import load
 from tests.reproductions import course, dimension, gpu, linear, prior, variance
 from tests.reproductions.lines import Line, Sweeps
 
@@ -47,48 +51,65 @@ def bring(name: str, runs: Path, workers: int | None) -> None:
     started = (runs / name / "spec.yaml").is_file()
     what = ["resume", name] if started else ["run", str(SPECS / f"{name}.yaml")]
     extra = [] if workers is None else ["--workers", str(workers)]
+    if started and not _as_specified(tables.load(runs / name)):
+        sys.exit(f"{runs / name}: was run with another specification than {SPECS / name}.yaml: move it away")
     command = [sys.executable, "-m", "sweeps.cli", *what, "--runs-dir", str(runs), *extra]
     if code := subprocess.run(command, check=False).returncode:
         sys.exit(code)
 
 
 def table(row: Row, runs: Path) -> list[str]:
-    """The row as Markdown: its lines, and beneath them what each sweep took where."""
+    """The row as Markdown: its lines from finished trials, and beneath them what each sweep took where."""
     there = {name: tables.load(runs / name) for name in row.sweeps if (runs / name / "trials.parquet").is_file()}
+    done = {name: sweep for name, sweep in there.items() if (sweep.trials["status"] == "finished").any()}
     missing = [name for name in row.sweeps if name not in there]
     out = [f"## {row.title}", "", *([f"Not run: {', '.join(missing)}.", ""] if missing else [])]
-    if not there:
-        return out
-    out += ["| quantity | published | ours | holds |", "|---|---|---|---|"]
-    marks = {True: "yes", False: "**no**", None: ""}
-    out += [f"| {line.quantity} | {line.published} | {line.ours} | {marks[line.holds]} |" for line in row.lines(there)]
-    return [*out, "", *(_source(sweep) for sweep in there.values()), ""]
+    if done:
+        marks = {True: "yes", False: "**no**", None: ""}
+        out += ["| quantity | published | ours | holds |", "|---|---|---|---|"]
+        out += [
+            f"| {line.quantity} | {line.published} | {line.ours} | {marks[line.holds]} |" for line in row.lines(done)
+        ]
+        out.append("")
+    return [*out, *(source(sweep) for sweep in there.values()), *([""] if there else [])]
 
 
 def into(text: str, name: str, lines: list[str]) -> str:
     """The document with the row in place of what stands between its marks."""
     mark, end = f"<!-- {name} -->\n", "<!-- end -->"
-    before, found, after = text.partition(mark)
-    if not found or end not in after:
-        raise SystemExit(f"the document must hold {mark.strip()} and {end} after it, got neither or one")
-    return before + mark + "\n".join(lines) + after[after.index(end) :]
+    before, _, after = text.partition(mark)
+    old = after.partition(end)[0]
+    if not after or end not in after or "<!-- " in old:
+        raise SystemExit(f"the document must hold {mark.strip()} and its own {end} after it")
+    return before + mark + "\n".join([*lines, ""]) + after[len(old) :]
 
 
-def _source(sweep: tables.Sweep) -> str:
+def source(sweep: tables.Sweep) -> str:
+    """How much of a sweep is there, what it took, and on what and from which revision each of its starts ran."""
     finished = int((sweep.trials["status"] == "finished").sum())
-    hardware = sweep.info["hardware"]
-    cores = hardware["cores"]
-    where = ", ".join(hardware["gpus"]) or ("1 CPU core" if cores == 1 else f"{cores} CPU cores")
     trained = sweep.trials["seconds.total"].sum() if "seconds.total" in sweep.trials else 0.0
-    return (
-        f"- `{sweep.name}`: {finished} of {sweep.info['total']} trials finished, {sweep.info['seconds']:.0f} s of "
-        f"wall time ({trained:.0f} s in the trials) on {where}, one thread a trial; revision {_revision(sweep)}"
-    )
+    spent = f"{sweep.info['seconds']:.0f} s of wall time ({trained:.0f} s in finished trials)"
+    starts = [*sweep.info.get("earlier", []), sweep.info]
+    unknown = sweep.info["resumed"] + 1 - len(starts)
+    where = "; then ".join(_start(start) for start in starts)
+    note = f"; {unknown} earlier start{'s' * (unknown > 1)} not recorded" if unknown else ""
+    changed = "" if _as_specified(sweep) else "; **its specification has changed since**"
+    return f"- `{sweep.name}`: {finished} of {sweep.info['total']} trials finished, {spent}: {where}{note}{changed}"
 
 
-def _revision(sweep: tables.Sweep) -> str:
-    git = sweep.info.get("git")
-    return "unknown" if not git else git["revision"][:10] + ("+" if git["dirty"] else "")
+def _start(start: Mapping[str, Any]) -> str:
+    """On what, and at which revision; `earlier` starts are those of a sweep that was resumed."""
+    hardware, git = start["hardware"], start.get("git")
+    cores = "1 core" if hardware["cores"] == 1 else f"{hardware['cores']} cores"
+    where = ", ".join(hardware["gpus"]) or " ".join(filter(None, (cores, hardware.get("processor", ""))))
+    revision = "unknown" if not git else git["revision"][:10] + ("+" if git["dirty"] else "")
+    return f"{where}, revision {revision}"
+
+
+def _as_specified(sweep: tables.Sweep) -> bool:
+    """Whether the trials are those of the file that is there now."""
+    now = yaml.safe_load(load(SPECS / f"{sweep.name}.yaml").written())
+    return all(now.get(section) == sweep.info["spec"].get(section) for section in FIXED)
 
 
 def main() -> None:

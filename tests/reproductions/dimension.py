@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.tables import Sweep
-from tests.reproductions.lines import Line, Sweeps, by_dim, difference, interval, mean, replicates
+from tests.reproductions.lines import Line, Sweeps, by_dim, difference, epochs, interval, mean, replicates
 
 
 def lines(sweeps: Sweeps) -> list[Line]:
@@ -25,8 +25,7 @@ def lines(sweeps: Sweeps) -> list[Line]:
 
 def _gap(sweep: Sweep) -> str:
     """`-16.9 (1), ...`: whether superfluous dimensions cost the bound anything, or the training time."""
-    history = sweep.history.merge(sweep.trials[["trial", "model.latent_dim"]], on="trial")
-    curves = history.groupby(["epoch", "model.latent_dim"])["validation.elbo"].mean().unstack()
+    curves = epochs(sweep).groupby(["epoch", "model.latent_dim"])["validation.elbo"].mean().unstack()
     gap = (curves[200] - curves[20]).dropna()
     shown = [epoch for epoch in (1, 2, 3, 5, 10, 20, 40) if epoch in gap.index]
     return ", ".join(f"{gap[epoch]:.2f} ({epoch})" for epoch in shown)

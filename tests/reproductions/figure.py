@@ -14,9 +14,10 @@ from PIL import Image
 
 from analysis import tables
 from analysis.tables import Sweep
+from tests.reproductions.lines import epochs
 
 EPOCHS = (0, 10)
-"""Epochs whose samples are shown, beside those of the best weights at the end."""
+"""Epochs whose samples are shown, beside those of the best weights in the end."""
 COLOURS = 48
 
 
@@ -26,14 +27,12 @@ def draw(course: Sweep, flat: Sweep | None, out: Path) -> None:
     figure, axes = plt.subplot_mosaic([["0", "10", "end"], ["curve", "curve", "manifold"]], figsize=(9, 6.4))
     for epoch in EPOCHS:
         _show(axes[str(epoch)], first / f"samples_epoch_{epoch:04d}.png", f"samples, epoch {epoch}")
-    last = int(course.history["epoch"].max())
-    _show(axes["end"], first / "samples_final.png", f"samples, best epoch of {last}")
+    _show(axes["end"], first / "samples_final.png", f"samples, {_trained(course)} epochs")
     _curve(axes["curve"], course)
     if flat is None or not (flat.trials["status"] == "finished").any():
         axes["manifold"].axis("off")
     else:
-        dim = int(flat.history["epoch"].max())
-        _show(axes["manifold"], _finished(flat) / "manifold.png", f"manifold at D = 2, best epoch of {dim}")
+        _show(axes["manifold"], _finished(flat) / "manifold.png", f"manifold, D = 2, {_trained(flat)} epochs")
     figure.tight_layout()
     figure.savefig(out, dpi=110)
     plt.close(figure)
@@ -49,6 +48,10 @@ def _finished(sweep: Sweep) -> Path:
     return sweep.folder / "trials" / f"{int(done.iloc[0]):04d}" / "pictures"
 
 
+def _trained(sweep: Sweep) -> int:
+    return int(epochs(sweep)["epoch"].max())
+
+
 def _show(axes: Axes, path: Path, title: str) -> None:
     axes.imshow(Image.open(path), cmap="gray")
     axes.set_title(title, fontsize=10)
@@ -57,7 +60,7 @@ def _show(axes: Axes, path: Path, title: str) -> None:
 
 def _curve(axes: Axes, sweep: Sweep) -> None:
     # The first epochs fall from 4 bits and would flatten the rest.
-    history = sweep.history[sweep.history["epoch"] >= 1]
+    history = epochs(sweep).query("epoch >= 1")
     for (_, _), seed in history.groupby(["trial", "replicate"]):
         axes.plot(seed["epoch"], seed["train.bits_per_dim"], color="#de8f05", linewidth=1)
         axes.plot(seed["epoch"], seed["validation.bits_per_dim"], color="#0173b2", linewidth=1)

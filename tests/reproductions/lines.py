@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from scipy import stats
 
 from analysis import tables
@@ -29,8 +31,14 @@ def replicates(sweep: Sweep) -> pd.DataFrame:
     return tables.joined(sweep, "replicates")
 
 
+def epochs(sweep: Sweep) -> pd.DataFrame:
+    """The training history of finished trials, with their latent dimension."""
+    done = sweep.trials.loc[sweep.trials["status"] == "finished", ["trial", "model.latent_dim"]]
+    return sweep.history.merge(done, on="trial")
+
+
 def mean(frame: pd.DataFrame, column: str, digits: int = 4) -> str:
-    """`0.5190 +- 0.0004 (3)`: mean, standard error over replicates, their number."""
+    """`0.5190 ± 0.0004 (3)`: mean, standard error over replicates, their number."""
     row = summarise(frame, column).iloc[0]
     error = "" if math.isnan(row["standard_error"]) else f" ± {row['standard_error']:.{digits}f}"
     return f"{row['mean']:.{digits}f}{error} ({int(row['n'])})"
@@ -56,8 +64,8 @@ def interval(value: float, low: float, high: float, digits: int = 2) -> str:
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
-def slope(x: pd.Series, y: pd.Series) -> tuple[float, float, float]:
+def slope(x: ArrayLike, y: ArrayLike) -> tuple[float, float, float]:
     """Slope of a straight line, least squares, with its 95 % interval."""
     found = stats.linregress(x, y)
-    half = stats.t.ppf(0.975, len(x) - 2) * found.stderr
+    half = stats.t.ppf(0.975, np.size(x) - 2) * found.stderr
     return float(found.slope), float(found.slope - half), float(found.slope + half)

@@ -19,12 +19,13 @@ def lines(sweeps: Sweeps) -> list[Line]:
     for tolerance in TOLERANCES:
         models = needed(evidence(sweeps["prior"]), tolerance)
         found_slope = slope(models["kl"], models["log_draws"])
-        quantity = f"slope of log draws needed against KL, D = 1 to 8, bias of at most {tolerance} nats"
+        beyond = f"{models['beyond'].sum()} of {models['images'].sum()} images need more than were tried"
+        quantity = f"slope of log draws needed against KL, D = 1 to 8, bias of at most {tolerance} nats ({beyond})"
         found.append(Line(quantity, "near 1", interval(*found_slope), found_slope[1] <= 1.0 <= found_slope[2]))
         inactive = models["latent_dim"] - models["active_units"]
-        added = _added(models["log_draws"], models["kl"], inactive)
+        more = added(models["log_draws"], models["kl"], inactive)
         quantity = f"change of log draws needed with each inactive dimension, at the same KL, {tolerance} nats"
-        found.append(Line(quantity, "0", interval(*added), added[1] <= 0.0 <= added[2]))
+        found.append(Line(quantity, "0", interval(*more), more[1] <= 0.0 <= more[2]))
     return found
 
 
@@ -33,33 +34,37 @@ def evidence(sweep: Sweep) -> pd.DataFrame:
 
 
 def needed(evidence: pd.DataFrame, tolerance: float) -> pd.DataFrame:
-    """Log of the draws from which the bias stays below the tolerance, mean over the images of each model."""
+    """KL and log of the draws from which the bias stays below the tolerance: medians over the images of each model.
+
+    An image that needs more draws than were tried counts as infinite: medians stand that, means would leave out the
+    very images with the largest KL.
+    """
     rows = evidence[(evidence["estimator"] == "prior_monte_carlo") & np.isfinite(evidence["bias"])]
+    keys = ["latent_dim", "active_units", "trial", "replicate"]
     images = []
-    for (dim, units, *model), group in rows.groupby(
-        ["model.latent_dim", "test.active_units", "trial", "replicate", "image"]
-    ):
+    for (*model, _), group in rows.groupby(["model.latent_dim", "test.active_units", "trial", "replicate", "image"]):
         ordered = group.sort_values("num_draws")
         draws = crossing(np.log(ordered["num_draws"].to_numpy(float)), ordered["bias"].to_numpy(float), tolerance)
-        images.append((dim, units, *model, group["kl"].iloc[0], draws))
-    names = ["latent_dim", "active_units", "trial", "replicate", "image", "kl", "log_draws"]
-    frame = pd.DataFrame(images, columns=names).dropna()
-    keys = ["latent_dim", "active_units", "trial", "replicate"]
-    return frame.groupby(keys)[["kl", "log_draws"]].mean().reset_index()
+        images.append((*model, group["kl"].iloc[0], draws))
+    frame = pd.DataFrame(images, columns=[*keys, "kl", "log_draws"])
+    models = frame.assign(beyond=np.isinf(frame["log_draws"])).groupby(keys)
+    return models.agg(
+        kl=("kl", "median"), log_draws=("log_draws", "median"), images=("kl", "size"), beyond=("beyond", "sum")
+    ).reset_index()
 
 
 def crossing(log_draws: np.ndarray, bias: np.ndarray, tolerance: float) -> float:
-    """Where the bias last rises above minus the tolerance, by a straight line between the numbers tried; NaN: never."""
+    """Where the bias last rises above minus the tolerance, by a straight line between the numbers tried."""
     below = np.flatnonzero(bias < -tolerance)
     if not len(below):
         return float(log_draws[0])
     if (last := int(below[-1])) + 1 == len(bias):
-        return float("nan")
+        return float("inf")
     share = (-tolerance - bias[last]) / (bias[last + 1] - bias[last])
     return float(log_draws[last] + share * (log_draws[last + 1] - log_draws[last]))
 
 
-def _added(y: pd.Series, x: pd.Series, extra: pd.Series) -> tuple[float, float, float]:
+def added(y: pd.Series, x: pd.Series, extra: pd.Series) -> tuple[float, float, float]:
     """What `extra` adds to the regression of y on x: its coefficient with the 95 % interval."""
     design = np.column_stack([np.ones(len(x)), x, extra])
     coefficients, squares, *_ = np.linalg.lstsq(design, y, rcond=None)

@@ -17,14 +17,14 @@ def lines(sweeps: Sweeps) -> list[Line]:
     chosen = slopes[slopes["quantity"] == "elbo_monte_carlo"]
     found = []
     for scheme, published, (low, high) in (("iid", "-1", (-1.05, -0.95)), ("sobol", "near -2", (-2.2, -1.6))):
-        for _, row in chosen[chosen["sampling"] == scheme].iterrows():
+        for _, row in chosen[chosen["sampling"] == scheme].sort_values(DIM[0]).iterrows():
             quantity = (
                 f"D = {row['model.latent_dim']}: slope of log Var of the Monte Carlo ELBO against log L, {scheme}"
             )
             ours = interval(row["slope"], row["low"], row["high"], 3)
             found.append(Line(quantity, published, ours, low <= row["slope"] <= high))
     done = replicates(sweep)
-    for _, row in predicted_vs_measured(done).iterrows():
+    for _, row in predicted_vs_measured(done).sort_values(DIM[0]).iterrows():
         quantity = f"D = {row['model.latent_dim']}: Var k1, measured over predicted from (loc, scale)"
         found.append(Line(quantity, "1", interval(row["ratio"], row["low"], row["high"], 3), bool(row["contains_one"])))
     ones = study[(study["quantity"] == "k1") & (study["sampling"] == "iid") & (study["num_samples"] == 1)]

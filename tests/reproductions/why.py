@@ -16,12 +16,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from torch.distributions import Independent, Normal
 
 from analysis import tables
-from analysis.curves import fit_slope
 from pipeline import data as images
-from pipeline import prior_study, trial_folder
+from pipeline import prior_study, sampling, trial_folder
 from pipeline.config import ConfigError
 from pipeline.draws import draw_terms
 from pipeline.estimators import active_units, log_mean_exp, predicted_k1_variance
@@ -36,8 +34,6 @@ SIZES = (1, 4, 16, 64, 256)
 CARRIES = 0.1
 """Nats of mean KL from which on a unit is said to carry something."""
 MOVING = (1, 2, 4, 8, 16, 32)
-PRIOR_DRAWS, PRIOR_IMAGES = 200_000, 16
-"""Those of the row's specification."""
 
 
 def trained(folder: Path) -> Models:
@@ -66,59 +62,66 @@ def dimension(runs: Path) -> pd.DataFrame:
             row = {"sweep": name, "D": dim, "KL": float(kl.sum()), "active units": active_units(q.loc)}
             row |= {"units that carry": int(carrying.sum()), "KL of the others": float(kl[~carrying].sum())}
             rows.append(row)
-    return pd.DataFrame(rows).groupby(["sweep", "D"], sort=False).mean().sort_index()
+    return pd.DataFrame(rows).groupby(["sweep", "D"]).agg(["mean", "sem"])
 
 
 @torch.no_grad()
 def variance(runs: Path) -> pd.DataFrame:
-    """Var k1 against the second moment of the aggregate posterior, and Sobol's slope against the dimensions that move.
+    """Var k1 in four parts; whether k3's variance is infinite; Sobol's slope against the dimensions that move.
 
-    Var k1 of a unit is E[(1 - s^2)^2 / 2 + m^2 s^2]; with E[m^2] + s^2 = 1 and one s for all images that is
-    (1 - s^4) / 2, at most a half. A second moment above 1 lifts the bound.
+    Var k1 of a unit is E[(1 - s^2)^2 / 2 + m^2 s^2] over images. With S = E[s^2] and M = E[m^2] + S, its second moment
+    under the aggregate posterior, that is (1 - S^2) / 2 + (M - 1) S + Cov(m^2, s^2) + Var(s^2) / 2: only the first part
+    is bounded by a half.
     """
     rows = []
     for dim, _, _, vae, test in trained(runs / "variance"):
-        q = vae.posterior(test)
-        loc, scale = q.base_dist.loc.double(), q.base_dist.scale.double()  # type: ignore[attr-defined]
-        row: dict[str, float] = {"D": dim, "Var k1": float(predicted_k1_variance(loc, scale).mean())}
-        second = loc.square().mean(0) + scale.square().mean(0)
-        row |= {"active": active_units(loc), "second moment": float(second[loc.var(0) > 0.01].mean())}
-        # What Var k1 were if every unit had its own constant scale and a second moment of 1.
-        row["matched"] = float(((1 - scale.square().mean(0).square()) / 2).sum())
-        order = (0.5 * (second - 1) - scale.log().mean(0)).argsort(descending=True)
+        q = vae.posterior(test).base_dist  # type: ignore[attr-defined]
+        m, s = q.loc.double().square(), q.scale.double().square()
+        mean_s, second = s.mean(0), (m + s).mean(0)
+        row: dict[str, float] = {"D": dim, "Var k1": float(predicted_k1_variance(q.loc, q.scale).mean())}
+        row["(1 - S^2) / 2"] = float(((1 - mean_s.square()) / 2).sum())
+        row["(M - 1) S"] = float(((second - 1) * mean_s).sum())
+        row["Cov(m^2, s^2)"] = float(((m * s).mean(0) - m.mean(0) * mean_s).sum())
+        row["Var(s^2) / 2"] = float((s.var(0, correction=0) / 2).sum())
+        row |= {"M": float(second.mean()), "least s^2": float(s.min())}
+        row["images with s^2 <= 1/2"] = float((s.amin(1) <= 0.5).double().mean())
+        order = (0.5 * (second - 1 - s.log().mean(0))).argsort(descending=True)
         for moving in MOVING if dim == MOVING[-1] else ():
-            row[f"slope, {moving} move"] = sobol_slope(vae, test[:8], order[:moving])
+            row[f"Sobol slope, {moving} move"] = sobol_slope(vae, test[:8], order[:moving])
         rows.append(row)
-    return pd.DataFrame(rows).groupby("D").mean()
+    return pd.DataFrame(rows).groupby("D").agg(["mean", "sem"]).T.unstack()
 
 
 def sobol_slope(vae: VAE, x: torch.Tensor, moving: torch.Tensor, groups: int = 8) -> float:
-    """Slope of log Var of the mean log p(x|z) against log L where only some dimensions of z leave their mean."""
+    """Slope of log Var of the mean log p(x|z) against log L where only some dimensions of z leave their mean, which get
+    the first coordinates of the net."""
     q = vae.posterior(x).base_dist  # type: ignore[attr-defined]
-    scale = torch.full_like(q.scale, 1e-6)
-    scale[:, moving] = q.scale[:, moving]
-    held, generator = Independent(Normal(q.loc, scale), 1), torch.Generator().manual_seed(0)
-    rows = []
+    loc, scale, generator = q.loc, q.scale[:, moving], torch.Generator().manual_seed(0)
+    variances = []
     for size in SIZES:
-        drawn = draw_terms(vae, x, held, size * groups, generator, scheme="sobol", group=size).log_px_z
-        means = drawn.unflatten(0, (groups, size)).mean(1)
-        rows.append({"num_samples": size, "variance": float(means.var(0).mean()), "trial": 0, "replicate": 0})
-    return float(fit_slope(pd.DataFrame(rows), by=(), error=None)["slope"].iloc[0])
+        noise = sampling.draw("sobol", size, groups * len(x), len(moving), generator=generator)
+        z = loc.expand(size, groups, *loc.shape).clone()
+        z[..., moving] += scale * noise.unflatten(1, (groups, len(x)))
+        means = torch.stack([vae.log_px_z(x, group).double().mean(0) for group in z.unbind(1)])
+        variances.append(float(means.var(0).mean()))
+    return slope(np.log(SIZES), np.log(variances))[0]
 
 
 @torch.no_grad()
 def prior(runs: Path) -> pd.DataFrame:
     """Slopes of log draws needed: against KL(q(z|x) | p(z)) as in the row, against the KL of the true posterior, and
-    against the former were the posterior exactly q, with the same images, draws and straight lines."""
+    against the former were the posterior exactly q; always medians over the same images."""
     measured = {tolerance: needed(evidence(tables.load(runs / "prior")), tolerance) for tolerance in TOLERANCES}
     kls, ideal = {}, []
     for _, trial, number, vae, test in trained(runs / "prior"):
-        x, generator = test[:PRIOR_IMAGES], torch.Generator().manual_seed(number)
-        kls[trial, number] = float(posterior_kl(vae, x, generator).mean())
-        ideal += [{"tolerance": t, "kl": kl, "log_draws": draws} for t, kl, draws in _were_it_q(vae, x, generator)]
+        config = trial_folder.read_config(runs / "prior" / "trials" / f"{trial:04d}").evaluation
+        x, generator = test[: config.prior_images], torch.Generator().manual_seed(number)
+        kls[trial, number] = float(posterior_kl(vae, x, generator).quantile(0.5))
+        for tolerance, kl, draws in were_it_q(vae, x, generator, config.prior_draws):
+            ideal.append({"tolerance": tolerance, "kl": kl, "log_draws": draws})
     rows = {}
     for tolerance, models in measured.items():
-        true = models.set_index(["trial", "replicate"]).index.map(kls).to_series(index=models.index)
+        true = pd.Series([kls[key] for key in zip(models["trial"], models["replicate"], strict=True)])
         same = pd.DataFrame(ideal).query("tolerance == @tolerance")
         rows[tolerance] = {
             "measured, KL of q": interval(*slope(models["kl"], models["log_draws"])),
@@ -130,24 +133,28 @@ def prior(runs: Path) -> pd.DataFrame:
 
 
 def posterior_kl(vae: VAE, x: torch.Tensor, generator: torch.Generator, num_draws: int = 8192) -> torch.Tensor:
-    """KL(p(z|x) | p(z)) = E[log p(x|z)] under p(z|x) less log p(x), by self-normalised importance weights."""
+    """KL(p(z|x) | p(z)) = E[log p(x|z)] under p(z|x) less log p(x), by self-normalised importance weights; [image]."""
     terms = draw_terms(vae, x, vae.posterior(x), num_draws, generator)
     weights = terms.log_weights.softmax(0)
     return (weights * terms.log_px_z).sum(0) - log_mean_exp(terms.log_weights)
 
 
-def _were_it_q(vae: VAE, x: torch.Tensor, generator: torch.Generator) -> Iterator[tuple[float, float, float]]:
-    """(tolerance, mean KL, mean log draws needed) with p(x|z) = q(z|x) / p(z), whose evidence is 1."""
+def were_it_q(
+    vae: VAE, x: torch.Tensor, generator: torch.Generator, num_draws: int
+) -> Iterator[tuple[float, float, float]]:
+    """(tolerance, KL, log draws needed), medians over images, with p(x|z) = q(z|x) / p(z), whose evidence is 1."""
     q, p = vae.posterior(x), vae.prior()
-    means = [prior_study.LogMeans(10**power) for power in range(6)]
-    for _ in range(PRIOR_DRAWS // prior_study.PIECE):
+    means = [prior_study.LogMeans(10**power) for power in range(len(str(num_draws)))]
+    for _ in range(num_draws // prior_study.PIECE):
         z = torch.randn(prior_study.PIECE, 1, vae.latent_dim, generator=generator)
+        log_ratio = (q.log_prob(z) - p.log_prob(z)).double()
         for mean in means:
-            mean.add((q.log_prob(z) - p.log_prob(z)).double())
+            mean.add(log_ratio)
     bias, log_sizes = torch.stack([mean.mean for mean in means]).numpy(), np.log([mean.size for mean in means])
+    kl = float(torch.distributions.kl_divergence(q, p).double().quantile(0.5))
     for tolerance in TOLERANCES:
-        draws = np.nanmean([crossing(log_sizes, bias[:, image], tolerance) for image in range(len(x))])
-        yield tolerance, float(torch.distributions.kl_divergence(q, p).mean()), float(draws)
+        draws = np.median([crossing(log_sizes, bias[:, image], tolerance) for image in range(len(x))])
+        yield tolerance, kl, float(draws)
 
 
 ROWS = {"dimension": dimension, "variance": variance, "prior": prior}

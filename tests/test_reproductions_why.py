@@ -1,0 +1,54 @@
+"""What docs/reproductions.md gives as reasons: the measurements behind them, against models with known answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.distributions import kl_divergence
+
+from pipeline.linear_gaussian import standard_normal
+from pipeline.prior_study import prior_estimates
+from pipeline.vae import VAE
+from tests.linear_vae import images_of, linear_vae, set_best_posterior
+from tests.reproductions import prior, why
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_the_kl_of_the_true_posterior_is_exact_whatever_q() -> None:
+    vae = linear_vae(2)
+    exact = set_best_posterior(vae, shift=0.05, stretch=1.1)
+    x = images_of(exact, 6)
+    known = kl_divergence(exact.posterior(x.flatten(1)), standard_normal(2))
+    assert why.posterior_kl(vae, x, rng()).tolist() == pytest.approx(known.tolist(), abs=0.03)
+
+
+def one_dimension() -> VAE:
+    """Its q is the exact posterior."""
+    vae = linear_vae(1, strength=3.0)
+    set_best_posterior(vae)
+    return vae
+
+
+@torch.no_grad()
+def test_where_q_is_the_posterior_the_draws_needed_are_those_of_the_model() -> None:
+    vae = one_dimension()
+    exact = set_best_posterior(vae)
+    x = images_of(exact, 8)
+    estimates = prior_estimates(vae, x, 20_000, rng(1))
+    bias = torch.stack([found.value for found in estimates]) - exact.log_px(x.flatten(1))
+    sizes = np.log([found.num_draws for found in estimates])
+    for tolerance, kl, draws in why.were_it_q(vae, x, rng(2), 20_000):
+        measured = np.median([prior.crossing(sizes, bias[:, image].numpy(), tolerance) for image in range(8)])
+        assert draws == pytest.approx(measured, abs=0.3)
+        assert kl == pytest.approx(float(kl_divergence(vae.posterior(x), vae.prior()).quantile(0.5)))
+
+
+@torch.no_grad()
+def test_a_net_in_one_dimension_gains_more_than_independent_draws() -> None:
+    vae = one_dimension()
+    x = images_of(set_best_posterior(vae), 4)
+    assert -3.2 < why.sobol_slope(vae, x, torch.tensor([0]), groups=64) < -1.6
