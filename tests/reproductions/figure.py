@@ -1,6 +1,8 @@
 """The picture of the course's row: samples as training goes on, the curve in bits per dimension, the D = 2 manifold.
 
-python -m tests.reproductions.figure [--runs-dir runs] [--out docs/course.png]
+    python -m tests.reproductions.figure [--runs-dir runs] [--out docs/course.png]
+
+Finished trials alone are shown.
 """
 
 from __future__ import annotations
