@@ -20,7 +20,7 @@ from tests.reproductions.lines import epochs
 
 EPOCHS = (0, 10)
 """Epochs whose samples are shown, beside those of the best weights in the end."""
-COLOURS = 48
+COLOURS = 64
 
 
 def draw(course: Sweep, flat: Sweep | None, out: Path) -> None:
@@ -39,7 +39,7 @@ def draw(course: Sweep, flat: Sweep | None, out: Path) -> None:
     figure.savefig(out, dpi=110)
     plt.close(figure)
     # Few colours are enough for grey digits and three lines, and make the file a third as large.
-    Image.open(out).convert("RGB").quantize(COLOURS).save(out, optimize=True)
+    Image.open(out).convert("RGB").quantize(COLOURS, method=Image.Quantize.FASTOCTREE).save(out, optimize=True)
 
 
 def _finished(sweep: Sweep) -> Path:
