@@ -1,9 +1,11 @@
 """The VAE of a trained replicate, from the folder of its trial.
 
-from pipeline.trained import load_vae
+    from pipeline.trained import load_vae
 
-vae = load_vae("runs/default/trials/0003")
-vae.posterior(x), vae.decode(z), vae.sample(16, generator)
+    vae = load_vae("runs/default/trials/0003")
+    vae.posterior(x), vae.decode(z), vae.sample(16, generator)
+
+Weights are given out only beside the images that they were trained on.
 """
 
 from __future__ import annotations
@@ -34,8 +36,7 @@ def load_vae(
         folder: the trial's.
         replicate: its number (None: the first).
         device: `cpu`, `cuda` or `cuda:N`.
-        data: the images it was trained on, where they are in memory already (else they are loaded, from `data_dir`):
-            weights are given out only beside the data that they belong to.
+        data: the images it was trained on, where they are in memory already (else they are loaded, from `data_dir`).
 
     Raises:
         ConfigError: no trial is there, none of its replicates has this number, or the images are not those of training.

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from torch.distributions import Normal, kl_divergence
 
 from analysis import tables
 from pipeline import data as images
@@ -57,7 +58,7 @@ def dimension(runs: Path) -> pd.DataFrame:
     for name in ("dimension_bernoulli", "dimension_4bit"):
         for dim, _, _, vae, test in trained(runs / name):
             q = vae.posterior(test).base_dist  # type: ignore[attr-defined]
-            kl = (0.5 * (q.loc.square() + q.scale.square() - 1) - q.scale.log()).mean(0)
+            kl = kl_divergence(q, Normal(0.0, 1.0)).mean(0)
             carrying = kl > CARRIES
             row = {"sweep": name, "D": dim, "KL": float(kl.sum()), "active units": active_units(q.loc)}
             row |= {"units that carry": int(carrying.sum()), "KL of the others": float(kl[~carrying].sum())}
@@ -85,7 +86,7 @@ def variance(runs: Path) -> pd.DataFrame:
         row["Var(s^2) / 2"] = float((s.var(0, correction=0) / 2).sum())
         row |= {"M": float(second.mean()), "least s^2": float(s.min())}
         row["images with s^2 <= 1/2"] = float((s.amin(1) <= 0.5).double().mean())
-        order = (0.5 * (second - 1 - s.log().mean(0))).argsort(descending=True)
+        order = kl_divergence(q, Normal(0.0, 1.0)).mean(0).argsort(descending=True)
         for moving in MOVING if dim == MOVING[-1] else ():
             row[f"Sobol slope, {moving} move"] = sobol_slope(vae, test[:8], order[:moving])
         rows.append(row)
@@ -151,7 +152,7 @@ def were_it_q(
         for mean in means:
             mean.add(log_ratio)
     bias, log_sizes = torch.stack([mean.mean for mean in means]).numpy(), np.log([mean.size for mean in means])
-    kl = float(torch.distributions.kl_divergence(q, p).double().quantile(0.5))
+    kl = float(kl_divergence(q, p).double().quantile(0.5))
     for tolerance in TOLERANCES:
         draws = np.median([crossing(log_sizes, bias[:, image], tolerance) for image in range(len(x))])
         yield tolerance, kl, float(draws)
