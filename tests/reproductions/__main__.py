@@ -34,11 +34,9 @@ class Row(NamedTuple):
 
 ROWS = {
     "course": Row("The course's VAE", ("course", "course_2d"), course.lines),
-    "dimension": Row("ELBO against dimension", ("dimension_bernoulli", "dimension_4bit"), dimension.lines),
+    "dimension": Row("ELBO against dimension", dimension.CURVES, dimension.lines),
     "linear": Row("Linear VAE = probabilistic PCA", ("linear_digits", "linear_mnist"), linear.lines),
-    "collapse": Row(
-        "KL and collapse", ("course", "course_2d", "dimension_bernoulli", "dimension_4bit"), course.collapse
-    ),
+    "collapse": Row("KL and collapse", ("course", "course_2d", *dimension.CURVES), course.collapse),
     "prior": Row("Prior Monte Carlo's cost law", ("prior",), prior.lines),
     "variance": Row("Estimator variance", ("variance",), variance.lines),
     "iwae": Row("IWAE", ("iwae", "iwae_vae"), gpu.iwae),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.tables import Sweep
+from tests.reproductions.dimension import CURVES
 from tests.reproductions.lines import Line, Sweeps, epochs, mean, replicates, within
 
 FULL = 80
@@ -54,7 +55,7 @@ def collapse(sweeps: Sweeps) -> list[Line]:
         ours = f"KL {kl[0]:.1f} to {ends[0]}, bound {bound[0]:.0f} to {ends[1]} nats"
         holds = rises and (trained < FULL or low <= kl[1] <= high)
         found.append(Line(f"D = {dim}: KL term in training, epochs 1 to {trained}", published, ours, holds))
-    curves = [name for name in ("dimension_bernoulli", "dimension_4bit") if name in sweeps]
+    curves = [name for name in CURVES if name in sweeps]
     return found + [_inactive(replicates(sweeps[name]), name) for name in curves]
 
 

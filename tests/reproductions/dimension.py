@@ -5,10 +5,12 @@ from __future__ import annotations
 from analysis.tables import Sweep
 from tests.reproductions.lines import Line, Sweeps, by_dim, difference, epochs, interval, mean, replicates
 
+CURVES = "dimension_bernoulli", "dimension_bernoulli_long", "dimension_4bit"
+
 
 def lines(sweeps: Sweeps) -> list[Line]:
     found: list[Line] = []
-    for name in ("dimension_bernoulli", "dimension_4bit"):
+    for name in CURVES:
         if name not in sweeps:
             continue
         done = replicates(sweeps[name])
@@ -27,5 +29,5 @@ def _gap(sweep: Sweep) -> str:
     """`-16.9 (1), ...`: whether superfluous dimensions cost the bound anything, or the training time."""
     curves = epochs(sweep).groupby(["epoch", "model.latent_dim"])["validation.elbo"].mean().unstack()
     gap = (curves[200] - curves[20]).dropna()
-    shown = [epoch for epoch in (1, 2, 3, 5, 10, 20, 40) if epoch in gap.index]
+    shown = [epoch for epoch in (1, 2, 3, 5, 10, 15, 20, 25, 30) if epoch in gap.index]
     return ", ".join(f"{gap[epoch]:.2f} ({epoch})" for epoch in shown)

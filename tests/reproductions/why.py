@@ -26,6 +26,7 @@ from pipeline.draws import draw_terms
 from pipeline.estimators import active_units, log_mean_exp, predicted_k1_variance
 from pipeline.trained import load_vae
 from pipeline.vae import VAE
+from tests.reproductions.dimension import CURVES
 from tests.reproductions.lines import interval, slope
 from tests.reproductions.prior import TOLERANCES, crossing, evidence, needed
 
@@ -55,7 +56,7 @@ def dimension(runs: Path) -> pd.DataFrame:
     """What the many units carry: a unit counts as active from a variance of its mean of 0.01 on, which is about 0.005
     nats of KL."""
     rows = []
-    for name in ("dimension_bernoulli", "dimension_4bit"):
+    for name in CURVES:
         for dim, _, _, vae, test in trained(runs / name):
             q = vae.posterior(test).base_dist  # type: ignore[attr-defined]
             kl = kl_divergence(q, Normal(0.0, 1.0)).mean(0)
