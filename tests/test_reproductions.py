@@ -48,6 +48,7 @@ def test_superfluous_dimensions_hurt_only_where_the_interval_says_so() -> None:
     worse = [{"model.latent_dim": dim, "test.elbo": -90.0 - (dim == 200) * 5 + e} for dim in (20, 200) for e in noise]
     history = [
         {"trial": trial, "epoch": epoch, "validation.elbo": -100.0 - (trial > 2) * 2 / epoch}
+        | {"train.elbo": -90.0 - (trial > 2) * 4 / epoch}
         for trial in range(6)
         for epoch in (1, 2)
     ]
@@ -57,7 +58,10 @@ def test_superfluous_dimensions_hurt_only_where_the_interval_says_so() -> None:
     }
     lines = dimension.lines(sweeps)
     assert [line.holds for line in lines if "less" in line.quantity] == [True, False]
-    assert [line.ours for line in lines if "by epoch" in line.quantity] == ["-2.00 (1), -1.00 (2)"] * 2
+    assert [line.ours for line in lines if "by epoch" in line.quantity] == [
+        "-4.00 (1), -2.00 (2)",
+        "-2.00 (1), -1.00 (2)",
+    ] * 2
 
 
 @pytest.mark.parametrize(("epochs", "bits", "holds"), [(80, 0.519, True), (80, 0.6, False), (8, 0.6, None)])

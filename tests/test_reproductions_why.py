@@ -52,3 +52,18 @@ def test_a_net_in_one_dimension_gains_more_than_independent_draws() -> None:
     vae = one_dimension()
     x = images_of(set_best_posterior(vae), 4)
     assert -3.2 < why.sobol_slope(vae, x, torch.tensor([0]), groups=64) < -1.6
+
+
+@torch.no_grad()
+def test_the_bound_without_a_unit_is_that_of_the_model_that_never_sees_it() -> None:
+    vae = linear_vae(2, orthogonal=True)
+    exact = set_best_posterior(vae)
+    x = images_of(exact, 6)
+    both = torch.tensor([True, True])
+    log_px = float(exact.log_px(x.flatten(1)).mean())
+    assert why.bound_of(vae, x, both, draws=4000) == pytest.approx(log_px, abs=0.05)
+    first = why.bound_of(vae, x, torch.tensor([True, False]))
+    kl = kl_divergence(vae.posterior(x).base_dist, torch.distributions.Normal(0.0, 1.0))[:, 1].mean()  # type: ignore[attr-defined]
+    vae.decoder.linear.weight[:, 1] = 0  # type: ignore[union-attr, operator, index]
+    assert first == pytest.approx(why.bound_of(vae, x, both) + float(kl))
+    assert first < log_px - 0.1

@@ -21,13 +21,15 @@ def lines(sweeps: Sweeps) -> list[Line]:
             value, low, high = difference(by_dim(done, 200)["test.elbo"], by_dim(done, 20)["test.elbo"])
             quantity = f"{name}: test ELBO, D = 200 less D = 20, nats"
             found.append(Line(quantity, "not below 0", interval(value, low, high), high >= 0))
-            found.append(Line(f"{name}: the same on validation images, by epoch", "", _gap(sweeps[name]), None))
+            for split in ("train", "validation"):
+                quantity = f"{name}: the same on {split} images, by epoch"
+                found.append(Line(quantity, "", _gap(sweeps[name], split), None))
     return found
 
 
-def _gap(sweep: Sweep) -> str:
+def _gap(sweep: Sweep, split: str) -> str:
     """`-16.9 (1), ...`: whether superfluous dimensions cost the bound anything, or the training time."""
-    curves = epochs(sweep).groupby(["epoch", "model.latent_dim"])["validation.elbo"].mean().unstack()
+    curves = epochs(sweep).groupby(["epoch", "model.latent_dim"])[f"{split}.elbo"].mean().unstack()
     gap = (curves[200] - curves[20]).dropna()
     shown = [epoch for epoch in (1, 2, 3, 5, 10, 15, 20, 25, 30) if epoch in gap.index]
     return ", ".join(f"{gap[epoch]:.2f} ({epoch})" for epoch in shown)
