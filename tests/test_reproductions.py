@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -141,3 +143,21 @@ def test_a_sweep_says_what_each_of_its_starts_ran_on() -> None:
     line = source(replace(found, info=info))
     assert line.endswith("G, revision unknown; then 1 core P, revision bbbbbbbbbb+; 1 earlier start not recorded")
     assert "its specification has changed since" in source(replace(found, info=info | {"spec": spec | {"factors": {}}}))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("", "course", "--no-run", "--into", "nothere.md"), "--into: must be a file, got nothere.md"),
+        ((".why", "dimension", "--runs-dir", "nothere"), "dimension_bernoulli/sweep.json: does not exist"),
+        ((".figure", "--runs-dir", "nothere"), "course/sweep.json: does not exist"),
+    ],
+)
+def test_what_is_not_there_is_one_line(arguments: tuple[str, ...], message: str) -> None:
+    module, *rest = arguments
+    ended = subprocess.run(
+        [sys.executable, "-m", f"tests.reproductions{module}", *rest], capture_output=True, text=True
+    )
+    assert ended.returncode
+    assert message in ended.stderr.splitlines()[-1]
+    assert "Traceback" not in ended.stderr

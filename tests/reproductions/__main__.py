@@ -118,6 +118,8 @@ def main() -> None:
     parser.add_argument("--no-run", action="store_true")
     parser.add_argument("--into", type=Path)
     arguments = parser.parse_args()
+    if arguments.into and not arguments.into.is_file():
+        parser.error(f"--into: must be a file, got {arguments.into}")
     row = ROWS[arguments.row]
     for name in () if arguments.no_run else row.sweeps:
         bring(name, arguments.runs_dir, arguments.workers)

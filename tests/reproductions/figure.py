@@ -78,7 +78,10 @@ def main() -> None:
     arguments = parser.parse_args()
     flat = arguments.runs_dir / "course_2d"
     there = tables.load(flat) if (flat / "trials.parquet").is_file() else None
-    draw(tables.load(arguments.runs_dir / "course"), there, arguments.out)
+    try:
+        draw(tables.load(arguments.runs_dir / "course"), there, arguments.out)
+    except tables.TableError as error:
+        raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -181,7 +181,7 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         table = ROWS[arguments.row](arguments.runs_dir)
-    except ConfigError as error:
+    except (ConfigError, tables.TableError) as error:
         raise SystemExit(str(error)) from None
     print(table.to_string(float_format="%.2f"))
 
