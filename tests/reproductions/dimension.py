@@ -5,7 +5,7 @@ from __future__ import annotations
 from analysis.tables import Sweep
 from tests.reproductions.lines import Line, Sweeps, by_dim, difference, epochs, interval, mean, replicates
 
-CURVES = "dimension_bernoulli", "dimension_bernoulli_long", "dimension_4bit"
+CURVES = "dimension_bernoulli", "dimension_bernoulli_long", "dimension_4bit", "dimension_4bit_long"
 
 
 def lines(sweeps: Sweeps) -> list[Line]:
