@@ -169,7 +169,8 @@ def k3_divergence(variance: pd.DataFrame, by: By = ("model.latent_dim",), *, car
 
     Returns:
         Columns `by`, `n` (replicates), `k1_variance`, `k3_variance`, `ratio`, `excess_kurtosis` (of k3, median),
-        `draws`, `carrying_draws` (median), `unreliable` (fewer than `carrying`, or the closed form is infinite).
+        `draws`, `carrying_draws` (median), `infinite` (by its closed form, for an image of a replicate), `unreliable`
+        (that, or fewer draws than `carrying`).
     """
     keys = as_list(by)
     names = [
@@ -181,6 +182,7 @@ def k3_divergence(variance: pd.DataFrame, by: By = ("model.latent_dim",), *, car
         "excess_kurtosis",
         "draws",
         "carrying_draws",
+        "infinite",
         "unreliable",
     ]
     rows = variance[(variance["num_samples"] == 1) & (variance["sampling"] == "iid")]

@@ -34,7 +34,7 @@ def curve(sweep: Sweep, column: str = "validation.bits_per_dim") -> str:
     by_epoch = epochs(sweep).groupby("epoch")[column].mean()
     last = int(by_epoch.index.max())
     shown = [epoch for epoch in (0, 1, 2, 5, 10, 20, 40, 80) if epoch < last] + [last]
-    return ", ".join(f"{by_epoch[epoch]:.3g} ({epoch})" for epoch in shown)
+    return ", ".join(f"{by_epoch[epoch]:#.3g} ({epoch})" for epoch in shown)
 
 
 def collapse(sweeps: Sweeps) -> list[Line]:

@@ -34,7 +34,9 @@ def lines(sweeps: Sweeps) -> list[Line]:
         quantity = f"D = {dim}: Var k1, nats², at most half the active units"
         found.append(Line(quantity, "at most half", ours, bool(group["variance"].mean() <= units / 2)))
     for _, row in k3_divergence(study, DIM).iterrows():
-        ours = f"{row['ratio']:.3g} times k1's, carried by {row['carrying_draws']:.1f} of {row['draws']:.0f} draws"
+        known = "infinite by its closed form; measured " if row["infinite"] else ""
+        carried = f"carried by {row['carrying_draws']:.0f} of {row['draws']:.0f} draws"
+        ours = f"{known}{row['ratio']:.3g} times k1's, {carried}"
         quantity = f"D = {row['model.latent_dim']}: variance of k3 at L = 1"
         found.append(Line(quantity, "infinite", ours, bool(row["unreliable"])))
     return found
