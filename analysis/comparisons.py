@@ -11,7 +11,7 @@ from scipy import stats
 
 from analysis.intervals import CONFIDENCE, By, Floats, as_list, summarise
 from analysis.tables import unit_of, varying
-from analysis.wording import label
+from analysis.wording import figure, interval, label
 
 LEVEL = 0.05
 
@@ -124,11 +124,9 @@ def verdict(row: Mapping[Any, Any], value: str, measure: str | None = None, leve
     if n == 0:
         return f"{first} and {second} share no seed: no paired comparison is possible."
     if n == 1:
-        only = f"{row['difference']:+.3g} {measure}"
+        only = f"{figure(row['difference'], 3)} {measure}"
         return f"{first} minus {second} is {only} on the only pair: one pair cannot tell them apart."
-    numbers = (
-        f"{row['difference']:+.3g} {measure}, 95 % interval [{row['low']:+.3g}, {row['high']:+.3g}], n = {n} seeds"
-    )
+    numbers = f"{interval(row['difference'], row['low'], row['high'], measure)} (95 % interval, n = {n} seeds)"
     if row["p_holm"] < level:
         side = "higher" if row["difference"] > 0 else "lower"
         return f"{first} has the {side} {label(value)}: {numbers}, Holm-adjusted p = {row['p_holm']:.2g}."
@@ -146,8 +144,7 @@ def overall_verdict(differences: pd.DataFrame, value: str, measure: str | None =
         return f"None of the {len(differences)} comparisons has two pairs, so none can be judged."
     apart = judged[judged["p_holm"] < level]
     largest = judged.iloc[int(judged["difference"].abs().to_numpy().argmax())]
-    interval = f"[{largest['low']:+.3g}, {largest['high']:+.3g}]"
-    size = f"the largest difference is {largest['difference']:+.3g} {measure} {interval}"
+    size = f"the largest difference is {interval(largest['difference'], largest['low'], largest['high'], measure)}"
     names = _level_names(judged)
     if apart.empty:
         return (

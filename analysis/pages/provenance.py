@@ -53,7 +53,7 @@ def _calibration(sweep: Sweep) -> list[Block]:
             "value": frame["value"],
             "exact": frame["exact"],
             "standard error": [f"{value:.2g}" for value in frame["standard_error"]],
-            "z": [f"{value:+.2f}".replace("-", "−") for value in frame["z_score"]],
+            "z": [_signed(value, 2) for value in frame["z_score"]],
             "draws": frame["num_draws"],
         }
     )
@@ -79,6 +79,10 @@ def _panels(scored: pd.DataFrame) -> tuple[Panel, ...]:
     )
 
 
+def _signed(value: float, decimals: int = 1) -> str:
+    return f"{value:+.{decimals}f}".replace("-", "−")
+
+
 def _verdict(scored: pd.DataFrame) -> str:
     off = scored[scored["z_score"].abs() > LIMIT]
     if off.empty:
@@ -86,10 +90,10 @@ def _verdict(scored: pd.DataFrame) -> str:
         table = statistics.calibration_summary(scored, LIMIT).iloc[0]
         return (
             f"All {count(len(scored), 'estimate')} agree with their exact values within {LIMIT:g} standard errors; "
-            f"the farthest is {worst['name']} at {worst['z_score']:+.1f}. Beyond 2 lie {table['beyond_2']:g}, where "
-            f"chance alone would put {table['expected_beyond_2']:.1f}."
+            f"the farthest is {worst['name']} at {_signed(worst['z_score'])}. Beyond 2 lie {table['beyond_2']:g}, "
+            f"where chance alone would put {table['expected_beyond_2']:.1f}."
         )
-    names = ", ".join(f"{row['name']} ({row['z_score']:+.1f})" for _, row in off.iterrows())
+    names = ", ".join(f"{row['name']} ({_signed(row['z_score'])})" for _, row in off.iterrows())
     return (
         f"{count(len(off), 'estimate')} of {len(scored)} lie beyond {LIMIT:g} standard errors: "
         f"{names}. Do not trust them before this is understood."

@@ -42,7 +42,7 @@ def dimension(chosen: Headline) -> str:
     if np.isfinite(knee["knee"]) and knee["knee"] < top[DIMENSION]:
         text += f"; D = {knee['knee']:g} is within one standard error of it"
     if np.isfinite(knee["knee"]):
-        text += f" (knee D* = {knee['knee']:g}, 95 % interval {knee['low']:g} to {knee['high']:g})"
+        text += f"; the knee is D* = {knee['knee']:g}, 95 % interval {knee['low']:g} to {knee['high']:g}"
     return f"{text}."
 
 
