@@ -67,3 +67,28 @@ def test_the_bound_without_a_unit_is_that_of_the_model_that_never_sees_it() -> N
     vae.decoder.linear.weight[:, 1] = 0  # type: ignore[union-attr, operator, index]
     assert first == pytest.approx(why.bound_of(vae, x, both) + float(kl))
     assert first < log_px - 0.1
+
+
+@torch.no_grad()
+def test_the_parts_of_a_linear_vaes_loss_add_up_to_what_its_bound_lacks() -> None:
+    vae = linear_vae(2)
+    exact = set_best_posterior(vae, shift=0.3, stretch=1.2)
+    x = images_of(exact, 6).flatten(1)
+    losses = why.linear_losses(vae, x, exact.log_px(x) + 1.0)
+    bound = exact.elbo(x, vae.posterior(x.reshape(-1, *vae.image_shape))).mean()
+    assert losses["all"] == pytest.approx(1.0 + float((exact.log_px(x) - bound).mean()))
+    assert losses["decoder: log p(x)"] == pytest.approx(1.0)
+    assert losses["posterior is diagonal"] == pytest.approx(exact.diagonal_gap)
+    set_best_posterior(vae)
+    at_best = why.linear_losses(vae, x, exact.log_px(x))
+    assert at_best["all"] == pytest.approx(at_best["posterior is diagonal"])
+
+
+def test_a_few_smaller_steps_raise_the_bound() -> None:
+    vae = linear_vae(2)
+    exact = set_best_posterior(vae, shift=0.05)
+    x = images_of(exact, 2000)
+    before = why.linear_losses(vae, x.flatten(1), exact.log_px(x.flatten(1)))["all"]
+    why.train_smaller(vae, x, torch.Generator().manual_seed(0), epochs=20)
+    after = why.linear_losses(vae, x.flatten(1), exact.log_px(x.flatten(1)))["all"]
+    assert after < before

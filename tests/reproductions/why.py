@@ -91,13 +91,15 @@ def linear(runs: Path) -> pd.DataFrame:
 
     The parts add up to the exact log p(x) less the bound.
     """
-    rows = []
+    rows, best = [], {}
     for name in LINEAR:
         for dim, _, number, vae, data in trained(runs / name):
             if not isinstance(vae.likelihood.log_scale, torch.nn.Parameter):
                 continue
             train, test = (vae.grey(x).flatten(1).double() for x in (data.train, data.test[:IMAGES]))
-            exact = fit_ppca(train, dim).log_px(test)
+            if (name, dim) not in best:
+                best[name, dim] = fit_ppca(train, dim).log_px(test)
+            exact = best[name, dim]
             rows.append({"sweep": name, "D": dim, "step": "as trained", **linear_losses(vae, test, exact)})
             train_smaller(vae, data.train, torch.Generator().manual_seed(number))
             rows.append({"sweep": name, "D": dim, "step": f"then {SMALLER:g}", **linear_losses(vae, test, exact)})
@@ -234,6 +236,7 @@ def main() -> None:
     parser.add_argument("row", choices=ROWS)
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
     arguments = parser.parse_args()
+    torch.set_num_threads(1)  # small steps: more threads wait for each other, the longer the busier the machine
     try:
         table = ROWS[arguments.row](arguments.runs_dir)
     except (ConfigError, tables.TableError) as error:
