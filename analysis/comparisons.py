@@ -126,7 +126,9 @@ def verdict(row: Mapping[Any, Any], value: str, measure: str | None = None, leve
     if n == 1:
         only = f"{figure(row['difference'], 3)} {measure}"
         return f"{first} minus {second} is {only} on the only pair: one pair cannot tell them apart."
-    numbers = f"{interval(row['difference'], row['low'], row['high'], measure)} (95 % interval, n = {n} seeds)"
+    numbers = (
+        f"{interval(row['difference'], row['low'], row['high'], measure)} (95 % interval, unadjusted, n = {n} seeds)"
+    )
     if row["p_holm"] < level:
         side = "higher" if row["difference"] > 0 else "lower"
         return f"{first} has the {side} {label(value)}: {numbers}, Holm-adjusted p = {row['p_holm']:.2g}."
@@ -145,6 +147,7 @@ def overall_verdict(differences: pd.DataFrame, value: str, measure: str | None =
     apart = judged[judged["p_holm"] < level]
     largest = judged.iloc[int(judged["difference"].abs().to_numpy().argmax())]
     size = f"the largest difference is {interval(largest['difference'], largest['low'], largest['high'], measure)}"
+    size += f" ({'' if (at := _place(largest)) is None else f'{at}, '}n = {int(largest['n'])} seeds)"
     names = _level_names(judged)
     if apart.empty:
         return (
@@ -157,6 +160,11 @@ def overall_verdict(differences: pd.DataFrame, value: str, measure: str | None =
         f"(Holm, level {level:g}): "
         f"{label(judged['first'].iloc[0])} is higher in {higher} and lower in {lower}; {size}."
     )
+
+
+def _place(row: pd.Series) -> str | None:
+    """At which latent dimension a comparison was made, where each has its own."""
+    return f"D = {row['model.latent_dim']:g}" if "model.latent_dim" in row.index else None
 
 
 def _level_names(table: pd.DataFrame) -> str:

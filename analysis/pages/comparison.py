@@ -95,7 +95,7 @@ def counts(sweep: Sweep, chosen: Headline) -> list[Block]:
     per = wide[phases].sum(axis=1)
     fewest, most = int(per.min()), int(per.max())
     sentence = (
-        f"Between {count(fewest, 'trial')} and {count(most, 'trial')} stand behind a latent dimension"
+        f"From {fewest} to {count(most, 'trial')} stand behind a latent dimension"
         if fewest != most
         else f"Each latent dimension was tried {count(most, 'time')}"
     )

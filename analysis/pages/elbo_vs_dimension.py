@@ -100,7 +100,9 @@ def _bound_sentence(means: pd.DataFrame, best: pd.Series, floor: float, found: p
         saved = (
             "the smallest D that was tried"
             if best["knee"] == means[DIMENSION].min()
-            else "no smaller D does as well"
+            else "no smaller D comes within one standard error"
+            if best["knee"] == best["best"] == best["low"]
+            else "a smaller D may do as well"
             if best["knee"] == best["best"]
             else f"D beyond {best['knee']:g} buys less than one standard error"
         )

@@ -170,7 +170,7 @@ def _slopes_sentence(slopes: pd.DataFrame) -> str:
     if iid.empty:
         return "Too few points for a slope with an interval."
     holds = int(iid["contains_expected"].sum())
-    text = f"The i.i.d. slope's 95 % interval contains −1 for {holds} of {len(iid)} estimators"
+    text = f"Over all trials, the i.i.d. slope's 95 % interval contains −1 for {holds} of {len(iid)} estimators"
     missed = iid[~iid["contains_expected"].astype(bool)]
     if not missed.empty:
         text += f" (not for {listed([_estimator(row) for _, row in missed.iterrows()])})"

@@ -9,6 +9,7 @@ from analysis import planning, statistics
 from analysis.document import Block, Findings
 from analysis.headline import DIMENSION, Headline, headline
 from analysis.pages.common import BOUND, estimators_apart, slope_text, studied_dimension, with_configuration
+from analysis.pages.training_curves import best_was_late
 from analysis.tables import Sweep
 from analysis.wording import count, figure, interval
 
@@ -98,6 +99,9 @@ def trust(sweep: Sweep) -> str:
     doubtful = int(((sweep.trials["status"] == "finished") & (sweep.trials["suspect"] != "")).sum())
     if (sweep.trials["status"] == "finished").any():
         said.append(f"{count(doubtful, 'trial is', 'trials are')} suspect" if doubtful else "no trial is suspect")
+    done = with_configuration(sweep, "replicates").dropna(subset=["best_epoch", "epochs"])
+    if (late := best_was_late(done)) > len(done) / 2:
+        said.append(f"{late} of {count(len(done), 'replicate')} were still improving when training ended")
     ratios = statistics.predicted_vs_measured(with_configuration(sweep, "replicates"))
     if not ratios.empty:
         share = statistics.share_containing_one(ratios).iloc[0]

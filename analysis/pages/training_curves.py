@@ -68,12 +68,17 @@ def _by_d(rows: pd.DataFrame, trials: pd.DataFrame) -> tuple[pd.DataFrame, dict[
     return lines, looks
 
 
+def best_was_late(replicates: pd.DataFrame) -> int:
+    """Replicates whose best epoch lies in the last tenth: where most do, training was too short."""
+    return int((replicates["best_epoch"] >= (1.0 - LAST_SHARE) * replicates["epochs"]).sum())
+
+
 def _sentence(sweep: Sweep, rows: pd.DataFrame) -> str:
     """Whether training was long enough: the best epoch of each replicate, which is the one that was measured."""
     best = sweep.replicates[sweep.replicates["trial"].isin(rows["trial"])].dropna(subset=["best_epoch", "epochs"])
     if best.empty:
         return "The best epochs were not recorded."
-    late = int((best["best_epoch"] >= (1.0 - LAST_SHARE) * best["epochs"]).sum())
+    late = best_was_late(best)
     text = f"{late} of {count(len(best), 'replicate')} had their best validation bound in the last tenth of training"
     if late > len(best) / 2:
         return f"{text}: most would have gained from more epochs."
