@@ -147,7 +147,8 @@ def overall_verdict(differences: pd.DataFrame, value: str, measure: str | None =
     apart = judged[judged["p_holm"] < level]
     largest = judged.iloc[int(judged["difference"].abs().to_numpy().argmax())]
     size = f"the largest difference is {interval(largest['difference'], largest['low'], largest['high'], measure)}"
-    size += f" ({'' if (at := _place(largest)) is None else f'{at}, '}n = {int(largest['n'])} seeds)"
+    place = f"D = {largest['model.latent_dim']:g}, " if "model.latent_dim" in largest else ""
+    size += f" ({place}n = {int(largest['n'])} seeds)"
     names = _level_names(judged)
     if apart.empty:
         return (
@@ -160,11 +161,6 @@ def overall_verdict(differences: pd.DataFrame, value: str, measure: str | None =
         f"(Holm, level {level:g}): "
         f"{label(judged['first'].iloc[0])} is higher in {higher} and lower in {lower}; {size}."
     )
-
-
-def _place(row: pd.Series) -> str | None:
-    """At which latent dimension a comparison was made, where each has its own."""
-    return f"D = {row['model.latent_dim']:g}" if "model.latent_dim" in row.index else None
 
 
 def _level_names(table: pd.DataFrame) -> str:

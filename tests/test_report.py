@@ -311,6 +311,22 @@ def test_bound_sentence_names_the_best_point_and_the_floor(tmp_path: Path) -> No
     assert "D* = 8" in figure.sentence
 
 
+def test_a_knee_is_as_sure_as_its_interval() -> None:
+    means = pd.DataFrame(
+        {"model.latent_dim": [2, 8], "mean": [-20.0, -10.0], "low": -20.5, "high": -9.5, "series": "closed form"}
+    )
+    sure = {"knee": 8.0, "best": 8.0, "low": 8.0, "high": 8.0}
+    for knee, words in ((sure, "no smaller D comes within"), (sure | {"low": 2.0}, "a smaller D may do as well")):
+        assert words in elbo_vs_dimension._bound_sentence(means, pd.Series(knee), float("nan"), pd.DataFrame())
+
+
+@pytest.mark.parametrize(("share", "said"), [(1.0, True), (0.5, False)])
+def test_training_that_ended_too_early_is_among_the_answers(tmp_path: Path, share: float, said: bool) -> None:
+    data = sweep(tmp_path)
+    data = replace(data, replicates=data.replicates.assign(best_epoch=share * data.replicates["epochs"]))
+    assert ("in the last tenth of training" in summary.trust(data)) == said
+
+
 def test_paired_verdict_finds_a_difference_that_is_there(tmp_path: Path) -> None:
     """With 60 seeds the Monte Carlo cost of 0.8 nats is seven standard errors; the sentence must say which way."""
     assert MONTE_CARLO_COST == 0.8

@@ -366,7 +366,7 @@ def test_prior_monte_carlo_collapses_on_draws_over_exp_kl() -> None:
     ("first", "second", "words"),
     [
         ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], "These data cannot tell closed form from Monte Carlo (k1)"),
-        ([1.0, 2.0, 3.0], [0.0, 1.0, 2.0], "closed form has the higher test ELBO: 1"),
+        ([1.0, 2.0, 3.0], [0.0, 1.0, 2.0], "closed form has the higher test ELBO: 1 nats (95 % interval"),
         ([0.0, 1.0, 2.1], [1.0, 2.0, 3.0], "closed form has the lower test ELBO: −0.97 ["),
         ([1.0], [0.0], "on the only pair: one pair cannot tell them apart"),
     ],
@@ -389,6 +389,8 @@ def test_the_overall_verdict_counts(replicates: pd.DataFrame) -> None:
     apart = int((table["p_holm"] < 0.05).sum())
     sentence = statistics.overall_verdict(table, "test.elbo")
     assert (f"in {apart} of {len(table)} comparisons" if apart else "cannot tell") in sentence
+    largest = table.loc[table["difference"].abs().idxmax()]
+    assert f"(D = {largest['model.latent_dim']:g}, n = {largest['n']} seeds)" in sentence
     assert "nothing to compare" in statistics.overall_verdict(table.head(0), "test.elbo")
 
 

@@ -99,10 +99,12 @@ def trust(sweep: Sweep) -> str:
     doubtful = int(((sweep.trials["status"] == "finished") & (sweep.trials["suspect"] != "")).sum())
     if (sweep.trials["status"] == "finished").any():
         said.append(f"{count(doubtful, 'trial is', 'trials are')} suspect" if doubtful else "no trial is suspect")
-    done = with_configuration(sweep, "replicates").dropna(subset=["best_epoch", "epochs"])
-    if (late := best_was_late(done)) > len(done) / 2:
-        said.append(f"{late} of {count(len(done), 'replicate')} were still improving when training ended")
-    ratios = statistics.predicted_vs_measured(with_configuration(sweep, "replicates"))
+    replicates = with_configuration(sweep, "replicates")
+    timed = replicates.dropna(subset=["best_epoch", "epochs"])
+    if (late := best_was_late(timed)) > len(timed) / 2:
+        best = f"{late} of {count(len(timed), 'replicate')} were best in the last tenth of training"
+        said.append(f"{best}, so more epochs may help")
+    ratios = statistics.predicted_vs_measured(replicates)
     if not ratios.empty:
         share = statistics.share_containing_one(ratios).iloc[0]
         said.append(
