@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.config import ConfigError, TrialConfig, flatten, override
-from pipeline.messages import explain
+from pipeline.config.errors import explain
 from sweeps.keys import leaves, misspelt, unknown
 from sweeps.options import Parameter
 from sweeps.spec import SweepSpec

@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.checkpoints import write_atomic
-from sweeps.ledger import LONG_TABLES, SCHEMA, Ledger, Record, read_result, read_rows
+from pipeline.files import read_rows, write_atomic
+from sweeps.ledger import LONG_TABLES, SCHEMA, Ledger, Record, read_result
 from sweeps.spec import SweepSpec
 
 

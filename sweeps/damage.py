@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from pipeline.checkpoints import set_aside
 from pipeline.config import ConfigError
-from sweeps.ledger import checksums, read_json, read_rows
+from pipeline.files import read_json, read_rows, set_aside
+from sweeps.ledger import checksums
 
 
 def set_aside_damaged(folder: Path) -> list[Path]:

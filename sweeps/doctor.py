@@ -139,7 +139,7 @@ def _wandb() -> Iterator[Finding]:
 
 def _data(data_dir: Path | None) -> Iterator[Finding]:
     from pipeline.config import ConfigError, DataConfig
-    from pipeline.data import load
+    from pipeline.data.images import load
 
     digits = load(DataConfig())
     yield Finding("digits", f"{len(digits.train)} training images, embedded, no download")

@@ -17,7 +17,8 @@ from typing import Any, cast
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
-from sweeps.ledger import Ledger, read_rows
+from pipeline.files import read_rows
+from sweeps.ledger import Ledger
 from sweeps.options import StoppingConfig
 from sweeps.search import Planner
 from sweeps.spec import SweepSpec

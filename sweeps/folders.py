@@ -13,8 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.config import ConfigError, read_yaml
+from pipeline.files import read_json
 from sweeps.collect import collect
-from sweeps.ledger import Ledger, read_json
+from sweeps.ledger import Ledger
 from sweeps.spec import NAME_PATTERN, SweepSpec, parse
 
 

@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipeline.checkpoints import write_json
 from pipeline.config import ConfigError, config_hash, flatten, parse
+from pipeline.files import read_json, write_json
 from sweeps import online
 from sweeps.collect import long_rows, trial_row, write_table
 from sweeps.keys import leaves
-from sweeps.ledger import LONG_TABLES, SCHEMA, Record, Status, now, read_json, read_result
+from sweeps.ledger import LONG_TABLES, SCHEMA, Record, Status, now, read_result
 from sweeps.search import Plan
 from sweeps.spec import NAME_PATTERN
 from sweeps.sync import CLIENT_RETRIES

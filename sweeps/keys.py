@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from pipeline.config import TrialConfig, spelled_out
-from pipeline.messages import rule_and_value
+from pipeline.config.errors import rule_and_value
 
 
 @dataclass(frozen=True)

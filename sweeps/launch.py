@@ -8,7 +8,7 @@ from typing import Any
 from ray import tune
 
 from pipeline.config import DataConfig
-from pipeline.data import ImageData
+from pipeline.data.images import ImageData
 from sweeps.early_stopping import EarlyStopping
 from sweeps.events import Recorder, Suggester, Tracker
 from sweeps.interrupts import Interrupts

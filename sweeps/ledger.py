@@ -7,18 +7,17 @@ runs/NAME/*.parquet                 everything, collected
 
 from __future__ import annotations
 
-import json
 import math
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.checkpoints import set_aside, write_json
 from pipeline.config import ConfigError
+from pipeline.files import read_json, set_aside, write_json
 from sweeps.search import Outcome, Plan
 from sweeps.watchdog import last_words
 
@@ -186,34 +185,6 @@ def checksums(folder: Path) -> dict[str, int]:
     """Of a trial's result and its tables: trials.parquet and the others are made of them."""
     files = [folder / "result.json", *(folder / f"{name}.jsonl" for name in LONG_TABLES)]
     return {path.name: zlib.crc32(path.read_bytes()) for path in files if path.is_file()}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; every failure is a ConfigError that names the file."""
-    try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except ValueError as error:
-        raise ConfigError(f"{path}: is damaged: not valid JSON: {error}") from None
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: is damaged: must hold a JSON object, got {type(tree).__name__}")
-    return tree
-
-
-def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON-lines file; nothing where there is none.
-
-    A last line without its end was torn by a kill and is left out; damage anywhere else is a ConfigError.
-    """
-    if not path.exists():
-        return
-    text = path.read_text(encoding="utf-8")
-    for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), start=1):
-        try:
-            yield json.loads(line)
-        except ValueError as error:
-            raise ConfigError(f"{path}: line {number} is damaged: {error}") from None
 
 
 def last_error(folder: Path, death: str | None) -> str:

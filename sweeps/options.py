@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, get_args
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.config import Frozen
-from pipeline.messages import text_in_yaml
+from pipeline.config.errors import text_in_yaml
 
 Mode = Literal["max", "min"]
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from pipeline.config import ConfigError
-from pipeline.data import ImageData
+from pipeline.data.images import ImageData
 from sweeps.resources import available_cores
 from sweeps.spec import SweepSpec
 

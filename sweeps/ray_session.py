@@ -43,7 +43,7 @@ FOR_WORKERS = (
     "MALLOC_TRIM_THRESHOLD_",
 )
 """Settings of `sweeps` that matter in the workers, whose environment is otherwise their node's."""
-PRELOADED = ("ray.tune", "sweeps.worker", "pipeline.trial")
+PRELOADED = ("ray.tune", "sweeps.worker", "pipeline.trial.run")
 """What every worker imports while Ray is still starting, and not when its first trial comes: seconds each."""
 
 

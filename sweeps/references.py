@@ -12,8 +12,8 @@ import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.data import ImageData, histogram_floor
-from pipeline.linear_gaussian import ppca_curve
+from pipeline.data.images import ImageData, histogram_floor
+from pipeline.model.linear_gaussian import ppca_curve
 from sweeps.collect import write_table
 from sweeps.ledger import Ledger
 from sweeps.spec import SweepSpec
@@ -85,7 +85,7 @@ def write_calibration(folder: Path) -> None:
     """calibration.parquet: every estimator against its exact value, with the versions that the sweep ran on."""
     import torch
 
-    from pipeline.calibration import calibrate
+    from pipeline.calibration.table import calibrate
 
     if not (folder / "calibration.parquet").exists():
         torch.set_num_threads(1)  # small tensors: more threads only get in each other's way

@@ -16,8 +16,8 @@ import ray
 import torch
 
 from pipeline.config import DataConfig
-from pipeline.data import ImageData
-from pipeline.data import load as load_data
+from pipeline.data.images import ImageData
+from pipeline.data.images import load as load_data
 
 Shared = Mapping[DataConfig, "ray.ObjectRef[dict[str, Any]]"]
 """Where each data set lies in the object store."""

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 
 from pipeline.config import ConfigError, Frozen, TrialConfig, flatten, override, read_yaml
 from pipeline.config import parse as parse_trial
-from pipeline.messages import explain
+from pipeline.config.errors import explain
 from sweeps.keys import leaves, unknown
 from sweeps.options import (
     Budget,

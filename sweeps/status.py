@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.config import ConfigError
+from pipeline.files import read_json
 from sweeps import folders
-from sweeps.ledger import Ledger, Record, read_json, read_result
+from sweeps.ledger import Ledger, Record, read_result
 from sweeps.progress import duration
 from sweeps.reconciliation import Reconciliation, reconcile
 from sweeps.watchdog import last_words

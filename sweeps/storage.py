@@ -25,8 +25,8 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pyarrow import ArrowException, fs
 
-from pipeline.checkpoints import write_atomic
 from pipeline.config import ConfigError
+from pipeline.files import write_atomic
 
 log = logging.getLogger(__name__)
 

@@ -20,17 +20,17 @@ from typing import Any, Literal
 import yaml
 from rich.console import Console
 
-from pipeline.checkpoints import full_disk, write_json, write_text
 from pipeline.config import ConfigError, DataConfig, override
-from pipeline.data import ImageData
-from pipeline.data import load as load_data
+from pipeline.data.images import ImageData
+from pipeline.data.images import load as load_data
+from pipeline.files import full_disk, read_json, write_json, write_text
 from sweeps import launch, provenance, ray_session, references, study, sweep_copy
 from sweeps.collect import collect
 from sweeps.damage import set_aside_damaged
 from sweeps.events import Suggester
 from sweeps.folders import find, locked, read_spec, remove, to_resume
 from sweeps.interrupts import INTERRUPTED, Interrupts
-from sweeps.ledger import Ledger, Periodic, now, read_json
+from sweeps.ledger import Ledger, Periodic, now
 from sweeps.options import Resources
 from sweeps.progress import Progress, duration
 from sweeps.reconciliation import Reconciliation, make_whole, reconcile

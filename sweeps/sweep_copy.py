@@ -12,9 +12,8 @@ from typing import Any
 from pyarrow import ArrowException
 from ray import tune
 
-from pipeline.checkpoints import write_text
 from pipeline.config import ConfigError
-from sweeps.ledger import read_json
+from pipeline.files import read_json, write_text
 from sweeps.spec import SweepSpec
 from sweeps.storage import Mirror, Storage, StorageError, reason
 from sweeps.watchdog import ERROR_FILE

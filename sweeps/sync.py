@@ -22,8 +22,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipeline.checkpoints import write_json
 from pipeline.config import ConfigError
+from pipeline.files import write_json
 from sweeps import offline, online, transaction_log
 
 ATTEMPT_SECONDS = 600.0

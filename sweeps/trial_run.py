@@ -68,7 +68,7 @@ class Trial:
 def epoch_metrics(rows: Iterable[Mapping[str, Any]]) -> dict[int, dict[str, float]]:
     """Rows of `history.jsonl` -> epoch -> mean over replicates, its standard error, and each replicate's value.
 
-    The same numbers as `pipeline.trial.report_metrics`, in float arithmetic and without importing PyTorch.
+    The same numbers as `pipeline.trial.train.report_metrics`, in float arithmetic and without importing PyTorch.
     """
     values: dict[int, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for row in rows:

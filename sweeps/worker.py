@@ -12,10 +12,10 @@ import ray
 import torch
 from ray import tune
 
-from pipeline.checkpoints import full_disk, write_text
 from pipeline.config import ConfigError, TrialConfig, override, parse
-from pipeline.data import ImageData
-from pipeline.training import TrainingDiverged
+from pipeline.data.images import ImageData
+from pipeline.files import full_disk, write_text
+from pipeline.training.replicate import TrainingDiverged
 from sweeps import shared_data
 from sweeps.storage import Storage
 from sweeps.watchdog import ERROR_FILE, time_limit

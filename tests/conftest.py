@@ -10,8 +10,8 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-CHECKED = ("sampling", "estimators", "distributions", "likelihoods", "networks", "vae", "objectives")
-install_import_hook([f"pipeline.{name}" for name in CHECKED], "beartype.beartype")
+CHECKED = ("pipeline.probability", "pipeline.model", "pipeline.training.objectives")
+install_import_hook(list(CHECKED), "beartype.beartype")
 
 # The tests' tensors are small: threads cost more than they bring, and sums must not depend on the machine's cores.
 torch.set_num_threads(1)

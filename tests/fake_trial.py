@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pipeline.checkpoints import write_json, write_rows
 from pipeline.config import TrialConfig, config_hash, flatten
+from pipeline.files import write_json, write_rows
 
 
 def bound(config: TrialConfig) -> float:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from pipeline import config as cfg
-from pipeline.distributions import LARGEST_LOG_SCALE
-from pipeline.linear_gaussian import LinearGaussian, from_vae
-from pipeline.vae import VAE, build_vae
+from pipeline.model.linear_gaussian import LinearGaussian, from_vae
+from pipeline.model.posteriors import LARGEST_LOG_SCALE
+from pipeline.model.vae import VAE, build_vae
 
 SHAPE = (3, 4)
 

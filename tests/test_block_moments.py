@@ -8,14 +8,7 @@ import pytest
 import torch
 from scipy import stats
 
-from pipeline.block_moments import (
-    NORMAL_97_5,
-    group_deviations,
-    image_moments,
-    log_interval,
-    log_log_slope,
-    pool,
-)
+from pipeline.variance.moments import NORMAL_97_5, group_deviations, image_moments, log_interval, log_log_slope, pool
 
 
 def generator(seed: int = 0) -> torch.Generator:

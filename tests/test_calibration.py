@@ -9,10 +9,17 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline import annealing, calibration, calibration_evidence, calibration_gradients, estimators, sampling
-from pipeline.calibration import LIMIT, calibrate, worst
-from pipeline.calibration_rows import exact_row, mean_row, row, variance_row
-from pipeline.linear_gaussian import full_gaussian
+from pipeline.calibration import evidence as calibration_evidence
+from pipeline.calibration import gradients as calibration_gradients
+from pipeline.calibration import table as calibration
+from pipeline.calibration.cases import expected_log_mean, linear_case
+from pipeline.calibration.rows import exact_row, mean_row, row, variance_row
+from pipeline.calibration.table import LIMIT, calibrate, worst
+from pipeline.evaluation import annealing
+from pipeline.model.linear_gaussian import full_gaussian
+from pipeline.probability import kl as estimators
+from pipeline.probability import sampling
+from pipeline.probability.bounds import iwae_bound, log_mean_exp
 
 DOUBLE = torch.float64
 
@@ -56,7 +63,7 @@ def without_rejection(path: Any, point: Any, temperature: float, step: Any, gene
     return moved, torch.ones_like(moved.log_joint)
 
 
-K1, DRAW, BOUND = estimators.k1, sampling.draw, estimators.iwae_bound
+K1, DRAW, BOUND = estimators.k1, sampling.draw, iwae_bound
 MUTANTS = {
     "k1 off by 5 %": ("KL estimators", estimators, "k1", lambda log_q, log_p: 1.05 * K1(log_q, log_p)),
     "k3 without its log": ("KL estimators", estimators, "k3", lambda log_q, log_p: torch.expm1(log_p - log_q)),
@@ -72,7 +79,7 @@ MUTANTS = {
         "iwae_bound",
         lambda w, k: BOUND(w, k) + (math.log(k / (k - 1)) if k > 1 else 0),
     ),
-    "no jackknife": ("bounds", estimators, "jackknife", lambda w: estimators.log_mean_exp(w)),
+    "no jackknife": ("bounds", estimators, "jackknife", lambda w: log_mean_exp(w)),
     "transitions without rejection": ("annealing", annealing, "transition", without_rejection),
 }
 
@@ -88,7 +95,7 @@ def test_a_wrong_estimator_does_not_pass(mutant: str, monkeypatch: pytest.Monkey
 
 
 def test_expected_bound_is_the_elbo_at_one_draw_and_follows_the_expansion_at_many() -> None:
-    case = calibration_evidence.linear_case(1, 1, rng())
+    case = linear_case(1, 1, rng())
     q = full_gaussian(case.posterior())
     model = case.model
     one = calibration_evidence.expected_bound(case, q, 1)
@@ -105,11 +112,11 @@ def test_expected_bound_of_two_draws_by_a_double_integral() -> None:
     density = torch.exp(-0.5 * noise**2) / math.sqrt(2 * math.pi) * (noise[1] - noise[0])
     pairs = torch.logaddexp(log_weights[:, None], log_weights[None]) - math.log(2)
     expected = float(density @ pairs @ density)
-    assert float(calibration_evidence.expected_log_mean(log_weights, noise, 2)) == pytest.approx(expected, abs=1e-8)
+    assert float(expected_log_mean(log_weights, noise, 2)) == pytest.approx(expected, abs=1e-8)
 
 
 def test_exact_gradients_are_those_of_the_closed_form_elbo() -> None:
-    case = calibration_evidence.linear_case(1, 4, rng())
+    case = linear_case(1, 4, rng())
     loss = calibration_gradients.elbo_loss(case)
     closed = -case.model.elbo(case.flat, case.vae.posterior(case.x)).mean()  # type: ignore[arg-type]
     assert loss.item() == pytest.approx(closed.item(), abs=1e-6)
@@ -123,7 +130,7 @@ def test_exact_gradients_are_those_of_the_closed_form_elbo() -> None:
 
 def test_exact_iwae_loss_has_the_gradient_of_its_value() -> None:
     """Finite differences in one decoder weight; and K = 1 is the ELBO."""
-    case = calibration_evidence.linear_case(1, 2, rng())
+    case = linear_case(1, 2, rng())
     elbo = calibration_gradients.elbo_loss(case).item()
     assert calibration_gradients.iwae_loss(case, 1).item() == pytest.approx(elbo, abs=1e-6)
     weight = case.vae.decoder_parameters()[0]

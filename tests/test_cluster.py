@@ -28,7 +28,7 @@ import torch
 from rich.console import Console
 
 from pipeline.config import ConfigError, DataConfig
-from pipeline.data import load
+from pipeline.data.images import load
 from sweeps import ray_session, resources, shared_data, sweep, worker
 from sweeps.spec import Resources, SweepSpec, parse
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.config import ConfigError, TrialConfig, config_hash, flatten, load, override, parse, read_yaml
-from pipeline.messages import CHOICES
+from pipeline.config.errors import CHOICES
 
 
 def one_line(tree: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ import torch
 from fake_trial import run_trial
 from ray.tune.search import Searcher
 
-from pipeline import checkpoints
+from pipeline.trial import checkpoints
 from sweeps.collect import collect
 from sweeps.damage import set_aside_damaged
 from sweeps.events import Suggester

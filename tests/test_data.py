@@ -18,9 +18,9 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline import data as images
-from pipeline import downloads
 from pipeline.config import ConfigError, DataConfig
+from pipeline.data import downloads, images
+from pipeline.data.sources import SPLITS
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,7 @@ def test_digits_are_split_70_15_15_in_each_class_without_loss():
     from sklearn.datasets import load_digits
 
     data = images.load(DataConfig())
-    counts = {name: len(getattr(data, name)) for name in images.SPLITS}
+    counts = {name: len(getattr(data, name)) for name in SPLITS}
     assert sum(counts.values()) == 1797
     per_class = np.bincount(load_digits().target)
     for name, share in (("train", 0.70), ("validation", 0.15), ("test", 0.15)):
@@ -163,7 +163,7 @@ def test_histogram_floor_of_digits_lies_below_the_uniform_code():
     counts = np.stack([(data.train.numpy() == level).sum(axis=0) for level in range(16)], axis=-1) + 1
     log_p = np.log(counts / counts.sum(axis=-1, keepdims=True))
     rows, columns = np.indices((8, 8))
-    for name in images.SPLITS:
+    for name in SPLITS:
         per_image = [-log_p[rows, columns, image].sum() for image in getattr(data, name).numpy()]
         assert floor[name] == pytest.approx(np.mean(per_image))
 
@@ -353,7 +353,7 @@ def test_npz_splits_are_used_as_they_are(tmp_path):
 def test_npz_images_are_split_by_class(tmp_path):
     pixels = np.random.default_rng(0).random((100, 4, 4))
     data = images.load(_npz(tmp_path, images=pixels, labels=np.repeat([0, 1], 50)))
-    assert [len(getattr(data, name)) for name in images.SPLITS] == [70, 14, 16]
+    assert [len(getattr(data, name)) for name in SPLITS] == [70, 14, 16]
     assert torch.bincount(data.train_labels).tolist() == [35, 35]
 
 

@@ -16,22 +16,24 @@ from torch.distributions import (
     kl_divergence,
 )
 
-from pipeline import distributions as dist
+from pipeline.model.posteriors import FlowHead, FullGaussianHead, GaussianHead, LaplaceHead, positive
+from pipeline.model.priors import FixedPrior, FlowPrior, MixturePrior, VampPrior
+from pipeline.probability import distributions as dist
 
 DIM = 3
 HEADS = {
-    "gaussian": lambda: dist.GaussianHead(DIM),
-    "full_gaussian": lambda: dist.FullGaussianHead(DIM),
-    "laplace": lambda: dist.LaplaceHead(DIM),
-    "coupling": lambda: dist.FlowHead(DIM, 6, 2, (8,), coupling=True),
-    "autoregressive": lambda: dist.FlowHead(DIM, 6, 2, (8,), coupling=False),
+    "gaussian": lambda: GaussianHead(DIM),
+    "full_gaussian": lambda: FullGaussianHead(DIM),
+    "laplace": lambda: LaplaceHead(DIM),
+    "coupling": lambda: FlowHead(DIM, 6, 2, (8,), coupling=True),
+    "autoregressive": lambda: FlowHead(DIM, 6, 2, (8,), coupling=False),
 }
 PRIORS = {
-    "standard_normal": lambda: dist.FixedPrior(DIM, Normal),
-    "laplace": lambda: dist.FixedPrior(DIM, Laplace),
-    "mixture": lambda: dist.MixturePrior(DIM, 4),
-    "vamp": lambda: dist.VampPrior((2, 2), 3),
-    "flow": lambda: dist.FlowPrior(DIM, 2, (8,)),
+    "standard_normal": lambda: FixedPrior(DIM, Normal),
+    "laplace": lambda: FixedPrior(DIM, Laplace),
+    "mixture": lambda: MixturePrior(DIM, 4),
+    "vamp": lambda: VampPrior((2, 2), 3),
+    "flow": lambda: FlowPrior(DIM, 2, (8,)),
 }
 
 
@@ -53,7 +55,7 @@ def posterior(name: str, batch: int = 2, spread: float = 1.0) -> Distribution:
 
 def prior(name: str) -> Distribution:
     """VampPrior over a linear Gaussian posterior of the 2 x 2 pseudo-inputs."""
-    encoder = build(lambda: nn.Sequential(nn.Flatten(-2), nn.Linear(4, 2 * DIM), dist.GaussianHead(DIM)))
+    encoder = build(lambda: nn.Sequential(nn.Flatten(-2), nn.Linear(4, 2 * DIM), GaussianHead(DIM)))
     return build(PRIORS[name])(encoder)
 
 
@@ -115,7 +117,7 @@ def test_extreme_features_give_finite_densities_and_gradients(name: str, size: f
 
 def test_scale_is_positive_bounded_and_one_at_zero() -> None:
     raw = torch.tensor([-1e4, -20.0, -1.0, 0.0, 1.0, 20.0, 1e4], requires_grad=True)
-    scale = dist.positive(raw)
+    scale = positive(raw)
     scale.sum().backward()
     scale = scale.detach()
     assert float(scale[3]) == 1
@@ -204,7 +206,7 @@ def test_prior_has_no_batch_and_scores_any_leading_shape(name: str) -> None:
 
 
 def test_vamp_prior_is_the_mean_of_the_posteriors_of_its_pseudo_inputs() -> None:
-    encoder = build(lambda: nn.Sequential(nn.Flatten(-2), nn.Linear(4, 2 * DIM), dist.GaussianHead(DIM)))
+    encoder = build(lambda: nn.Sequential(nn.Flatten(-2), nn.Linear(4, 2 * DIM), GaussianHead(DIM)))
     vamp = build(PRIORS["vamp"])
     z = torch.randn(5, DIM, generator=rng(), dtype=torch.float64)
     components = encoder(torch.sigmoid(vamp.pseudo_inputs))

@@ -109,7 +109,7 @@ class Driver:
         yield True
 
     def _write(self, folder: Path, epoch: int, config: Any) -> None:
-        from pipeline.checkpoints import write_rows, write_text
+        from pipeline.files import write_rows, write_text
 
         rows = [
             {"replicate": replicate, "epoch": one, **epoch_metrics(bound(config) - (EPOCHS - one))}

@@ -14,8 +14,17 @@ from scipy import integrate, special
 from torch import Tensor
 from torch.distributions import Independent, Laplace, Normal, kl_divergence
 
-from pipeline import estimators
-from pipeline.distributions import reparameterise
+from pipeline.probability import kl as estimators
+from pipeline.probability.bounds import iwae_bound, jackknife, leave_one_out_bound, log_mean_exp
+from pipeline.probability.diagnostics import (
+    active_units,
+    aggregate_kl,
+    bits_per_dim,
+    effective_sample_size,
+    mutual_information,
+    pareto_k,
+)
+from pipeline.probability.distributions import reparameterise
 
 DRAWS = 200_000
 POSTERIORS = [  # location and scale in each dimension; trained VAEs have both kinds of units
@@ -206,14 +215,14 @@ def gamma_log_weights(halves: int, count: int, repeats: int) -> Tensor:
 @pytest.mark.parametrize("count", [1, 2, 8, 32])
 @pytest.mark.parametrize("halves", [1, 4])
 def test_mean_and_variance_of_log_mean_exp(halves: int, count: int) -> None:
-    values = estimators.log_mean_exp(gamma_log_weights(halves, count, 50_000))
+    values = log_mean_exp(gamma_log_weights(halves, count, 50_000))
     assert_mean(values, gamma_bound(halves / 2, count))
     assert_variance(values, special.polygamma(1, count * halves / 2))
 
 
 @pytest.mark.parametrize("count", [2, 8, 32])
 def test_mean_of_jackknife(count: int) -> None:
-    values = estimators.jackknife(gamma_log_weights(2, count, 50_000))
+    values = jackknife(gamma_log_weights(2, count, 50_000))
     assert_mean(values, count * gamma_bound(1.0, count) - (count - 1) * gamma_bound(1.0, count - 1))
 
 
@@ -232,20 +241,20 @@ def test_orders_of_bias() -> None:
 def test_jackknife_equals_leaving_out_one_by_one() -> None:
     log_weights = 3 * torch.randn(7, 4, generator=rng(), dtype=torch.float64)
     others = [torch.cat((log_weights[:i], log_weights[i + 1 :])) for i in range(7)]
-    without = torch.stack([estimators.log_mean_exp(rest) for rest in others])
-    torch.testing.assert_close(estimators.leave_one_out_bound(log_weights), without)
-    expected = 7 * estimators.log_mean_exp(log_weights) - 6 * without.mean(0)
-    torch.testing.assert_close(estimators.jackknife(log_weights), expected)
+    without = torch.stack([log_mean_exp(rest) for rest in others])
+    torch.testing.assert_close(leave_one_out_bound(log_weights), without)
+    expected = 7 * log_mean_exp(log_weights) - 6 * without.mean(0)
+    torch.testing.assert_close(jackknife(log_weights), expected)
 
 
 def test_leaving_out_the_dominant_weight_keeps_the_others() -> None:
     log_weights = torch.tensor([0.0, 1.0, 1000.0, 2.0])
-    without = estimators.leave_one_out_bound(log_weights)
+    without = leave_one_out_bound(log_weights)
     assert float(without[2]) == pytest.approx(math.log((1 + math.e + math.e**2) / 3), abs=1e-5)
     assert without.isfinite().all()
 
 
-@pytest.mark.parametrize("function", [estimators.leave_one_out_bound, estimators.jackknife])
+@pytest.mark.parametrize("function", [leave_one_out_bound, jackknife])
 def test_leaving_one_out_of_one_is_refused(function: Callable[[Tensor], Tensor]) -> None:
     with pytest.raises(ValueError, match="at least 2 draws, got 1"):
         function(torch.zeros(1, 3))
@@ -254,7 +263,7 @@ def test_leaving_one_out_of_one_is_refused(function: Callable[[Tensor], Tensor])
 @pytest.mark.parametrize(("count", "message"), [(0, "at least 1, got 0"), (4, "multiple of .* 4, got 6")])
 def test_importance_groups_refuse(count: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        estimators.iwae_bound(torch.zeros(6, 2), count)
+        iwae_bound(torch.zeros(6, 2), count)
 
 
 # --- properties -----------------------------------------------------------------------------------------------------
@@ -266,12 +275,12 @@ log_weight_arrays = arrays(np.float64, (8, 3), elements=st.floats(-1e4, 1e4, wid
 @given(log_weight_arrays, st.permutations(range(8)), st.floats(-1e4, 1e4))
 def test_bounds_know_no_order_and_follow_a_shift(values: np.ndarray, order: list[int], shift: float) -> None:
     log_weights = torch.from_numpy(values)
-    for function in (estimators.log_mean_exp, estimators.effective_sample_size):
+    for function in (log_mean_exp, effective_sample_size):
         torch.testing.assert_close(function(log_weights[order]), function(log_weights), rtol=1e-9, atol=1e-9)
-    shifted = estimators.log_mean_exp(log_weights + shift)
-    torch.testing.assert_close(shifted, estimators.log_mean_exp(log_weights) + shift, rtol=1e-9, atol=1e-7)
-    ess = estimators.effective_sample_size(log_weights)
-    torch.testing.assert_close(estimators.effective_sample_size(log_weights + shift), ess, rtol=1e-6, atol=1e-6)
+    shifted = log_mean_exp(log_weights + shift)
+    torch.testing.assert_close(shifted, log_mean_exp(log_weights) + shift, rtol=1e-9, atol=1e-7)
+    ess = effective_sample_size(log_weights)
+    torch.testing.assert_close(effective_sample_size(log_weights + shift), ess, rtol=1e-6, atol=1e-6)
 
 
 @settings(deadline=None, max_examples=60)
@@ -279,12 +288,12 @@ def test_bounds_know_no_order_and_follow_a_shift(values: np.ndarray, order: list
 def test_bounds_grow_with_importance_samples_and_never_pass_the_largest_weight(values: np.ndarray) -> None:
     """ELBO <= IWAE_2 <= IWAE_4 <= IWAE_8 holds for every set of draws, so in expectation."""
     log_weights = torch.from_numpy(values)
-    ladder = [estimators.iwae_bound(log_weights, count).mean(0) for count in (1, 2, 4, 8)]
+    ladder = [iwae_bound(log_weights, count).mean(0) for count in (1, 2, 4, 8)]
     for lower, upper in itertools.pairwise(ladder):
         assert (lower <= upper + 1e-9).all()
     torch.testing.assert_close(ladder[0], log_weights.mean(0), rtol=1e-12, atol=1e-9)
     assert (ladder[-1] <= log_weights.max(0).values + 1e-9).all()
-    ess = estimators.effective_sample_size(log_weights)
+    ess = effective_sample_size(log_weights)
     assert ((ess >= 1 - 1e-9) & (ess <= 8 + 1e-9)).all()
 
 
@@ -293,10 +302,10 @@ def test_bounds_grow_with_importance_samples_and_never_pass_the_largest_weight(v
 def test_no_nan_at_extremes(values: np.ndarray, dtype: torch.dtype) -> None:
     log_weights = torch.from_numpy(values).to(dtype)
     for function in (
-        estimators.log_mean_exp,
-        estimators.jackknife,
-        estimators.leave_one_out_bound,
-        estimators.effective_sample_size,
+        log_mean_exp,
+        jackknife,
+        leave_one_out_bound,
+        effective_sample_size,
     ):
         result = function(log_weights)
         assert result.dtype == dtype
@@ -308,14 +317,14 @@ def test_no_nan_at_extremes(values: np.ndarray, dtype: torch.dtype) -> None:
 @given(arrays(np.float64, st.tuples(st.just(4), st.integers(1, 3), st.integers(1, 3)), elements=st.floats(-50, 50)))
 def test_any_trailing_shape_and_vectorised_equals_loop(values: np.ndarray) -> None:
     log_weights = torch.from_numpy(values)
-    for function in (estimators.log_mean_exp, estimators.jackknife, estimators.effective_sample_size):
+    for function in (log_mean_exp, jackknife, effective_sample_size):
         together = function(log_weights)
         for i in range(log_weights.shape[1]):
             for j in range(log_weights.shape[2]):
                 torch.testing.assert_close(together[i, j], function(log_weights[:, i, j]))
-    groups = estimators.iwae_bound(log_weights, 2)
+    groups = iwae_bound(log_weights, 2)
     for i in range(2):
-        torch.testing.assert_close(groups[i], estimators.log_mean_exp(log_weights[2 * i : 2 * i + 2]))
+        torch.testing.assert_close(groups[i], log_mean_exp(log_weights[2 * i : 2 * i + 2]))
 
 
 # --- diagnostics ----------------------------------------------------------------------------------------------------
@@ -324,38 +333,36 @@ def test_any_trailing_shape_and_vectorised_equals_loop(values: np.ndarray) -> No
 @pytest.mark.parametrize("shape", [0.3, 0.7, 1.2])
 def test_pareto_k_of_pareto_weights(shape: float) -> None:
     uniform = torch.rand(10_000, 4, generator=rng(), dtype=torch.float64)
-    fitted = estimators.pareto_k(-shape * uniform.log())
+    fitted = pareto_k(-shape * uniform.log())
     tail = 3 * math.sqrt(10_000)
     assert fitted.tolist() == pytest.approx([shape] * 4, abs=4.5 * (1 + shape) / math.sqrt(tail))
 
 
 def test_pareto_k_at_its_limits() -> None:
     log_weights = torch.randn(400, 2, 3, generator=rng())
-    assert estimators.pareto_k(log_weights).shape == (2, 3)
-    torch.testing.assert_close(
-        estimators.pareto_k(log_weights), estimators.pareto_k(log_weights + 5), rtol=1e-4, atol=1e-4
-    )
-    assert estimators.pareto_k(torch.zeros(100, 2)).isnan().all()
-    assert estimators.pareto_k(log_weights[:24]).isnan().all()
-    assert (estimators.pareto_k(1000 * log_weights[:, 0]) == math.inf).all()
+    assert pareto_k(log_weights).shape == (2, 3)
+    torch.testing.assert_close(pareto_k(log_weights), pareto_k(log_weights + 5), rtol=1e-4, atol=1e-4)
+    assert pareto_k(torch.zeros(100, 2)).isnan().all()
+    assert pareto_k(log_weights[:24]).isnan().all()
+    assert (pareto_k(1000 * log_weights[:, 0]) == math.inf).all()
 
 
 def test_active_units() -> None:
     loc = torch.stack((torch.tensor([1.0, -1.0, 0.0]), torch.full((3,), 4.0), torch.tensor([0.0, 0.05, 0.0])), dim=1)
-    assert estimators.active_units(loc) == 1
-    assert estimators.active_units(loc, threshold=1e-4) == 2
+    assert active_units(loc) == 1
+    assert active_units(loc, threshold=1e-4) == 2
     with pytest.raises(ValueError, match="at least 2 images, got 1"):
-        estimators.active_units(loc[:1])
+        active_units(loc[:1])
 
 
 def test_information_of_images_far_apart_is_the_log_of_their_number() -> None:
     log_qz_x, log_pz = torch.tensor([1.0, 2.0]), torch.tensor([-3.0, 0.5])
     log_qz = log_qz_x - math.log(2)  # neither image's posterior reaches the other's
-    assert estimators.mutual_information(log_qz_x, log_qz).tolist() == pytest.approx([math.log(2)] * 2)
-    split = estimators.mutual_information(log_qz_x, log_qz) + estimators.aggregate_kl(log_qz, log_pz)
+    assert mutual_information(log_qz_x, log_qz).tolist() == pytest.approx([math.log(2)] * 2)
+    split = mutual_information(log_qz_x, log_qz) + aggregate_kl(log_qz, log_pz)
     torch.testing.assert_close(split, estimators.k1(log_qz_x, log_pz))
 
 
 def test_bits_per_dim_of_uniform_pixels() -> None:
-    assert estimators.bits_per_dim(-784 * math.log(16), 784) == pytest.approx(4.0)
-    assert float(estimators.bits_per_dim(torch.tensor(-543.43), 784)) == pytest.approx(1.0, abs=1e-5)
+    assert bits_per_dim(-784 * math.log(16), 784) == pytest.approx(4.0)
+    assert float(bits_per_dim(torch.tensor(-543.43), 784)) == pytest.approx(1.0, abs=1e-5)

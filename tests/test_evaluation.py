@@ -9,11 +9,14 @@ import torch
 from linear_vae import SHAPE, images_of, linear_vae, set_best_posterior, set_posterior
 from torch import Tensor
 
-from pipeline import estimators, evaluation, ladder, latent_space, local_posterior
 from pipeline.config import EvaluationConfig
-from pipeline.draws import DrawTerms, draw_terms
-from pipeline.prior_study import PIECE, LogMeans
-from pipeline.vae import VAE
+from pipeline.evaluation import evaluate as evaluation
+from pipeline.evaluation import gaps as local_posterior
+from pipeline.evaluation import ladder, latent_space
+from pipeline.evaluation.prior_study import PIECE, LogMeans
+from pipeline.model.draws import DrawTerms, draw_terms
+from pipeline.model.vae import VAE
+from pipeline.probability.bounds import log_mean_exp
 
 Metrics = dict[str, float]
 
@@ -42,7 +45,7 @@ def measured() -> tuple[VAE, Tensor, evaluation.Evaluation]:
 
 def exact_of(vae: VAE, x: Tensor) -> dict[str, Tensor]:
     """Exact per-image answers."""
-    from pipeline.linear_gaussian import from_vae
+    from pipeline.model.linear_gaussian import from_vae
 
     model, flat = from_vae(vae), x.flatten(1)
     with torch.no_grad():
@@ -153,7 +156,7 @@ def test_noise_alone_raises_no_suspicion() -> None:
 def test_a_wrong_closed_form_reaches_the_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
     vae = linear_vae(2)
     x = images_of(set_best_posterior(vae, stretch=1.2), 100)
-    monkeypatch.setattr("pipeline.draws.closed_kl", lambda q, prior: torch.zeros(len(x), dtype=torch.float64))
+    monkeypatch.setattr("pipeline.model.draws.closed_kl", lambda q, prior: torch.zeros(len(x), dtype=torch.float64))
     assert any("elbo" in reason for reason in evaluation.evaluate(vae, x, config(), seed=1).suspect)
 
 
@@ -277,7 +280,7 @@ def test_log_means_of_blocks_that_span_pieces() -> None:
             mean.add(piece)
     for mean in means:
         whole = len(draws) // mean.size * mean.size
-        direct = estimators.log_mean_exp(draws[:whole].unflatten(0, (-1, mean.size)), dim=1)
+        direct = log_mean_exp(draws[:whole].unflatten(0, (-1, mean.size)), dim=1)
         assert mean.count == len(direct)
         assert torch.allclose(mean.mean, direct.mean(0))
         assert mean.spread is not None

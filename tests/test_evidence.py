@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.distributions import Independent, MultivariateNormal, Normal
 
-from pipeline import annealing
 from pipeline.config import GaussianLikelihood, GaussianPosterior, LinearConfig, MLPConfig, ModelConfig, VampPrior
-from pipeline.evidence import (
+from pipeline.evaluation import annealing
+from pipeline.evaluation.evidence import (
     Draw,
     Evidence,
     WeightSums,
@@ -27,8 +27,8 @@ from pipeline.evidence import (
     quadrature,
     simulate,
 )
-from pipeline.linear_gaussian import LinearGaussian, from_vae
-from pipeline.vae import VAE, build_vae
+from pipeline.model.linear_gaussian import LinearGaussian, from_vae
+from pipeline.model.vae import VAE, build_vae
 
 DOUBLE = torch.float64
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from pipeline.config import ConfigError, TrialConfig, parse
-from pipeline.data import ImageData, load
-from pipeline.fused import clipped
-from pipeline.training import Training
+from pipeline.data.images import ImageData, load
+from pipeline.training.fused import clipped
+from pipeline.training.loop import Training
 
 MODELS: dict[str, dict[str, Any]] = {
     "mlp": {"model": {"network": {"name": "mlp", "hidden": [16]}}},

@@ -8,11 +8,11 @@ import pytest
 import torch
 from linear_vae import SHAPE, images_of, linear_vae, set_best_posterior
 
-from pipeline import gradients
 from pipeline.config import VarianceConfig
-from pipeline.distributions import LARGEST_LOG_SCALE
-from pipeline.gradients import GradientSums
-from pipeline.objectives import Elbo, Iwae
+from pipeline.model.posteriors import LARGEST_LOG_SCALE
+from pipeline.training.objectives import Elbo, Iwae
+from pipeline.variance import gradients
+from pipeline.variance.gradients import GradientSums
 
 
 def config(**changes: object) -> VarianceConfig:

@@ -21,8 +21,9 @@ import ray.cloudpickle
 import yaml
 from rich.console import Console
 
+from pipeline.files import read_json
 from sweeps import scratch, status, sweep, watchdog
-from sweeps.ledger import Ledger, read_json
+from sweeps.ledger import Ledger
 from sweeps.options import Resources
 from sweeps.ray_session import session
 from sweeps.spec import parse
@@ -182,7 +183,7 @@ def test_a_disk_that_is_full_for_the_driver(
             raise OSError(errno.EDQUOT, "Disk quota exceeded")
         replace(source, target)
 
-    monkeypatch.setattr("pipeline.checkpoints.os.replace", refuse)
+    monkeypatch.setattr("pipeline.trial.checkpoints.os.replace", refuse)
     assert sweep.start(spec, setting(tmp_path)) == 1
     assert "the disk is full: " in capsys.readouterr().err
     monkeypatch.undo()

@@ -22,9 +22,10 @@ import ray  # noqa: F401  brings psutil with it
 import yaml
 from pandas.testing import assert_frame_equal
 
+from pipeline.files import read_json
 from sweeps import offline
 from sweeps.collect import collect
-from sweeps.ledger import Ledger, read_json
+from sweeps.ledger import Ledger
 from sweeps.search import Plan, Planner
 from sweeps.spec import parse
 

@@ -18,9 +18,9 @@ import ray.cloudpickle
 import yaml
 from rich.console import Console
 
+from pipeline.files import read_json
 from sweeps import resources, sweep
 from sweeps.folders import find, locked
-from sweeps.ledger import read_json
 from sweeps.options import Resources
 from sweeps.ray_session import session
 from sweeps.spec import SweepSpec, parse

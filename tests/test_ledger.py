@@ -12,10 +12,10 @@ import pytest
 from fake_trial import bound, run_trial
 
 from analysis import tables
-from pipeline.checkpoints import write_json
 from pipeline.config import ConfigError, config_hash
+from pipeline.files import read_rows, write_json
 from sweeps.collect import collect, write_table
-from sweeps.ledger import Ledger, Periodic, read_result, read_rows
+from sweeps.ledger import Ledger, Periodic, read_result
 from sweeps.search import Plan
 from sweeps.spec import SweepSpec, parse
 

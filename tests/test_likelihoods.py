@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Bernoulli, Categorical, Normal
 
-from pipeline.likelihoods import BernoulliLikelihood, CategoricalLikelihood, GaussianLikelihood
+from pipeline.model.likelihoods import BernoulliLikelihood, CategoricalLikelihood, GaussianLikelihood
 
 SHAPE = (2, 3)
 

@@ -10,8 +10,8 @@ import torch
 from sklearn.decomposition import PCA
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
-from pipeline import linear_gaussian
-from pipeline.linear_gaussian import (
+from pipeline.model import linear_gaussian
+from pipeline.model.linear_gaussian import (
     LinearGaussian,
     fit_ppca,
     full_gaussian,

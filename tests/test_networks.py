@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pipeline.config import CNNConfig, LinearConfig, MLPConfig
-from pipeline.networks import NetworkConfig, build_decoder, build_encoder
+from pipeline.model.networks import NetworkConfig, build_decoder, build_encoder
 
 CONFIGS: list[NetworkConfig] = [MLPConfig(hidden=(9, 5)), CNNConfig(channels=2), LinearConfig()]
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Distribution, Independent, Normal, kl_divergence
 
-from pipeline import objectives
 from pipeline.config import ConfigError, ModelConfig, parse
-from pipeline.objectives import Elbo, Iwae, build_objective
-from pipeline.sampling import draw
-from pipeline.vae import VAE, build_vae
+from pipeline.model.vae import VAE, build_vae
+from pipeline.probability.sampling import draw
+from pipeline.training import objectives
+from pipeline.training.objectives import Elbo, Iwae, build_objective
 
 REPEATS = 100_000
 

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from pipeline import config as cfg
-from pipeline import data as images
-from pipeline import trial
 from pipeline.config import TrialConfig, parse
-from pipeline.objectives import build_objective
-from pipeline.sampling import draw
+from pipeline.data import images
+from pipeline.model.vae import VAE, build_vae
+from pipeline.probability.sampling import draw
+from pipeline.training.objectives import build_objective
+from pipeline.trial import run as trial
 from pipeline.trial import run_trial
-from pipeline.vae import VAE, build_vae
 
 TREE: dict[str, Any] = {
     "model": {"latent_dim": 3, "network": {"name": "mlp", "hidden": [8]}},

@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline import pictures
 from pipeline.config import ModelConfig
-from pipeline.vae import build_vae
+from pipeline.model.vae import build_vae
+from pipeline.trial import pictures
+from pipeline.trial.training_curves import CURVE_MARGINS, CURVE_SIZE, CURVES, ticks, training_curves
 
 PRIORS = ("standard_normal", "laplace", "mixture", "vamp", "flow")
 
@@ -85,7 +86,7 @@ def test_every_prior_and_dimension_can_be_drawn(tmp_path, prior, latent_dim):
 
 @pytest.mark.parametrize("prior", PRIORS)
 def test_percentiles_have_the_prior_probability_below_them(prior):
-    from pipeline.distributions import sample
+    from pipeline.probability.distributions import sample
 
     vae = _vae(3, prior)
     levels = torch.tensor([0.05, 0.3, 0.5, 0.9])
@@ -151,26 +152,26 @@ def _history(validation, train=None):
 def _coloured(path, colour):
     """Rows and columns of the field's pixels near a colour."""
     with Image.open(path) as picture:
-        left, top, right, bottom = pictures.CURVE_MARGINS
+        left, top, right, bottom = CURVE_MARGINS
         field = np.asarray(picture, dtype=int)[top:-bottom, left:-right]
     return np.nonzero(np.abs(field - np.asarray(colour)).max(axis=-1) < 40)
 
 
 def test_training_curves_fall_where_the_numbers_fall(tmp_path):
     values = [3.0 - 0.01 * epoch for epoch in range(101)]
-    pictures.training_curves(_history(values, [None, *(value - 0.2 for value in values[1:])]), tmp_path / "a.png")
-    for colour in pictures.CURVES.values():
+    training_curves(_history(values, [None, *(value - 0.2 for value in values[1:])]), tmp_path / "a.png")
+    for colour in CURVES.values():
         rows, columns = _coloured(tmp_path / "a.png", colour)
         assert np.corrcoef(rows, columns)[0, 1] > 0.98  # down is less
     with Image.open(tmp_path / "a.png") as picture:
-        assert picture.size == pictures.CURVE_SIZE
+        assert picture.size == CURVE_SIZE
 
 
 def test_the_best_epoch_has_a_dot(tmp_path):
     values = [2.0 + abs(epoch - 30) / 100 for epoch in range(41)]
-    pictures.training_curves(_history(values), tmp_path / "a.png")
-    rows, columns = _coloured(tmp_path / "a.png", pictures.CURVES["validation.bits_per_dim"])
-    width = pictures.CURVE_SIZE[0] - pictures.CURVE_MARGINS[0] - pictures.CURVE_MARGINS[2]
+    training_curves(_history(values), tmp_path / "a.png")
+    rows, columns = _coloured(tmp_path / "a.png", CURVES["validation.bits_per_dim"])
+    width = CURVE_SIZE[0] - CURVE_MARGINS[0] - CURVE_MARGINS[2]
     tall = [np.ptp(rows[columns == column]) if (columns == column).any() else 0 for column in range(width)]
     assert abs(int(np.argmax(tall)) - 30 / 40 * (width - 1)) <= 4
 
@@ -178,16 +179,16 @@ def test_the_best_epoch_has_a_dot(tmp_path):
 def test_an_untrained_epoch_does_not_set_the_axis(tmp_path):
     late = [2.0 - 0.001 * epoch for epoch in range(100)]
     for name, first in (("a", 2.0), ("b", 50.0)):
-        pictures.training_curves(_history([first, *late]), tmp_path / f"{name}.png")
+        training_curves(_history([first, *late]), tmp_path / f"{name}.png")
     right = [_open(tmp_path / f"{name}.png")[:, 100:] for name in "ab"]
     assert np.array_equal(*right)
 
 
 def test_a_single_epoch_is_a_dot_and_none_is_an_error(tmp_path):
-    pictures.training_curves(_history([2.0]), tmp_path / "a.png")
-    assert len(_coloured(tmp_path / "a.png", pictures.CURVES["validation.bits_per_dim"])[0]) > 10
+    training_curves(_history([2.0]), tmp_path / "a.png")
+    assert len(_coloured(tmp_path / "a.png", CURVES["validation.bits_per_dim"])[0]) > 10
     with pytest.raises(ValueError, match="at least one epoch with a finite bits_per_dim, got none"):
-        pictures.training_curves(_history([math.nan]), tmp_path / "b.png")
+        training_curves(_history([math.nan]), tmp_path / "b.png")
 
 
 @pytest.mark.parametrize(
@@ -195,7 +196,7 @@ def test_a_single_epoch_is_a_dot_and_none_is_an_error(tmp_path):
     [(0, 60, [0, 10, 20, 30, 40, 50, 60]), (1.74, 2.41, [1.8, 2.0, 2.2, 2.4]), (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1.0])],
 )
 def test_ticks_are_round(low, high, expected):
-    assert pictures.ticks(low, high) == expected
+    assert ticks(low, high) == expected
 
 
 @pytest.mark.parametrize(("count", "columns"), [(6, 3), (7, 3), (2, 5), (1, 1)])

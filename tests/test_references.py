@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from pipeline.config import DataConfig
-from pipeline.data import ImageData, load
-from pipeline.linear_gaussian import fit_ppca
+from pipeline.data.images import ImageData, load
+from pipeline.model.linear_gaussian import fit_ppca
 from sweeps.references import density_rows, reference_rows
 
 

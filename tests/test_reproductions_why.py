@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.distributions import kl_divergence
 
-from pipeline.linear_gaussian import standard_normal
-from pipeline.prior_study import prior_estimates
-from pipeline.vae import VAE
+from pipeline.evaluation.prior_study import prior_estimates
+from pipeline.model.linear_gaussian import standard_normal
+from pipeline.model.vae import VAE
 from tests.linear_vae import images_of, linear_vae, set_best_posterior
 from tests.reproductions import prior, why
 

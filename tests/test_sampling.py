@@ -9,7 +9,7 @@ from scipy import stats
 from torch import Tensor
 from torch.special import ndtr
 
-from pipeline.sampling import draw, replicate_seed
+from pipeline.probability.sampling import draw, replicate_seed
 
 SCHEMES = ("iid", "antithetic", "sobol")
 MU, SIGMA = 0.5, 0.8

@@ -13,9 +13,9 @@ import ray
 import ray.cloudpickle
 from rich.console import Console
 
-from pipeline.checkpoints import write_json
 from pipeline.config import TrialConfig
-from pipeline.data import ImageData
+from pipeline.data.images import ImageData
+from pipeline.files import write_json
 from sweeps import sweep
 from sweeps.ray_session import session
 from sweeps.spec import Resources, parse

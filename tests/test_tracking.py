@@ -251,7 +251,7 @@ def test_a_sweep_made_anew_under_an_old_name_is_another_sweep(tmp_path: Path) ->
 
 
 def test_epoch_metrics_are_what_the_trial_reported() -> None:
-    from pipeline.trial import report_metrics
+    from pipeline.trial.train import report_metrics
 
     rows = history_rows(3, replicates=3)
     for epoch, metrics in epoch_metrics(rows).items():

@@ -9,12 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline import data as images
 from pipeline.config import ConfigError, DataConfig, parse
-from pipeline.data import ImageData
-from pipeline.measurement import measure
-from pipeline.trained import load_vae
-from pipeline.trial import run_trial
+from pipeline.data import images
+from pipeline.data.images import ImageData
+from pipeline.trial import load_vae, run_trial
+from pipeline.trial.measure import measure
 
 TREE = {
     "data": {"train_images": 200},

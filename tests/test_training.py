@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch.distributions import kl_divergence
 
-from pipeline import checkpoints, training
-from pipeline import data as images
 from pipeline.config import ConfigError, DataConfig, flatten, override, parse
-from pipeline.precision import tf32
-from pipeline.training import Training, TrainingDiverged, validate
+from pipeline.data import images
+from pipeline.training import loop as training
+from pipeline.training.loop import Training
+from pipeline.training.precision import tf32
+from pipeline.training.replicate import TrainingDiverged, kl_weight, validate
+from pipeline.trial import checkpoints
 
 TREE = {
     "data": {"train_images": 300},
@@ -231,7 +233,7 @@ def test_validation_does_not_depend_on_its_chunks_beyond_the_noise(digits, monke
     ],
 )
 def test_kl_weight_rises_linearly_to_beta(objective, progress, weight):
-    assert training._kl_weight(_config(objective=objective), progress) == weight
+    assert kl_weight(_config(objective=objective), progress) == weight
 
 
 def test_gradient_clip_bounds_the_step(digits):

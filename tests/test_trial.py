@@ -10,11 +10,12 @@ import pytest
 import torch
 import yaml
 
-from pipeline import data as images
-from pipeline import trial
 from pipeline.config import ConfigError, DataConfig, config_hash, flatten, override, parse
-from pipeline.training import TrainingDiverged
+from pipeline.data import images
+from pipeline.data.sources import SPLITS
+from pipeline.training.replicate import TrainingDiverged
 from pipeline.trial import evaluate_trial, run_trial
+from pipeline.trial import run as trial
 
 TREE = {
     "data": {"train_images": 200},
@@ -104,9 +105,7 @@ def test_result_says_what_was_run_on_what(finished, digits):
     assert record["config"] == flatten(_config())
     assert record["data"]["checksum"] == digits.checksum
     assert record["data"]["histogram_floor"] == pytest.approx(images.histogram_floor(digits)["test"])
-    assert [record["data"][split] for split in images.SPLITS] == [
-        len(getattr(digits, split)) for split in images.SPLITS
-    ]
+    assert [record["data"][split] for split in SPLITS] == [len(getattr(digits, split)) for split in SPLITS]
     assert record["environment"]["torch"] == torch.__version__
     assert record["environment"]["device"] == "cpu"
     assert set(record["seconds"]) == {"training", "evaluation", "variance", "gradients", "pictures", "total"}
@@ -298,7 +297,7 @@ def test_threads_are_set(tmp_path, digits):
 
 
 def test_divergence_fails_the_trial_and_loses_nothing(tmp_path, digits, monkeypatch):
-    from pipeline.training import Replicate
+    from pipeline.training.replicate import Replicate
 
     original = Replicate._update
 

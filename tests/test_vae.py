@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.distributions import Independent, MultivariateNormal, kl_divergence
 
 from pipeline.config import ConfigError, ModelConfig
-from pipeline.likelihoods import GaussianPixels
-from pipeline.sampling import draw
-from pipeline.vae import VAE, build_vae
+from pipeline.model.likelihoods import GaussianPixels
+from pipeline.model.vae import VAE, build_vae
+from pipeline.probability.sampling import draw
 
 
 def rng(seed: int = 0) -> torch.Generator:

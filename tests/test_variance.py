@@ -10,12 +10,14 @@ import torch
 from linear_vae import SHAPE, images_of, linear_vae, set_best_posterior, set_posterior
 from torch import Tensor
 
-from pipeline import block_estimates, sampling, variance
-from pipeline.block_moments import image_moments, pool
 from pipeline.config import VarianceConfig
-from pipeline.distributions import reparameterise
-from pipeline.draws import draw_terms
-from pipeline.vae import VAE
+from pipeline.model.draws import draw_terms
+from pipeline.model.vae import VAE
+from pipeline.probability import sampling
+from pipeline.probability.distributions import reparameterise
+from pipeline.variance import blocks as block_estimates
+from pipeline.variance import study as variance
+from pipeline.variance.moments import image_moments, pool
 
 Row = dict[str, object]
 

@@ -19,8 +19,8 @@ def calibrate(
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """Every estimator against its exact value; under a minute. Exit code 1 if one is off."""
-    from pipeline.calibration import LIMIT, worst
-    from pipeline.calibration import calibrate as rows_of
+    from pipeline.calibration.table import LIMIT, worst
+    from pipeline.calibration.table import calibrate as rows_of
 
     folder = None
     if name is not None:

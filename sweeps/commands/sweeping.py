@@ -31,7 +31,7 @@ def run(
 ) -> None:
     """Run the sweep that a specification describes."""
     from pipeline.config import ConfigError, read_yaml
-    from pipeline.messages import RULES
+    from pipeline.config.errors import RULES
     from sweeps.spec import NAME_PATTERN, find, parse
 
     if name is not None and not re.fullmatch(NAME_PATTERN, name):

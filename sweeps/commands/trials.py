@@ -21,7 +21,7 @@ def train(
 ) -> None:
     """Train one configuration, without Ray; an interrupted run of it goes on."""
     from pipeline.config import ConfigError, flatten, override, parse, read_yaml
-    from pipeline.training import TrainingDiverged
+    from pipeline.training.replicate import TrainingDiverged
     from pipeline.trial import run_trial
     from sweeps.keys import misspelt
 

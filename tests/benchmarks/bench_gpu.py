@@ -18,7 +18,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from pipeline.config import parse
-from pipeline.training import Replicate
+from pipeline.training.replicate import Replicate
 from tests.benchmarks.timing import images, table
 
 BATCH, TRAIN, COURSE_TRAIN, COURSE_EPOCHS, COURSE_LIMIT = 128, 25_600, 54_000, 80, 25.0

@@ -13,10 +13,10 @@ from collections.abc import Callable
 
 import torch
 
-from pipeline import variance
 from pipeline.config import EvaluationConfig, TrialConfig, VarianceConfig, parse
-from pipeline.evaluation import evaluate
-from pipeline.training import initial_vae, validate
+from pipeline.evaluation.evaluate import evaluate
+from pipeline.training.replicate import initial_vae, validate
+from pipeline.variance import study as variance
 from tests.benchmarks.timing import clock, images, side_by_side, table
 
 IMAGES, LARGEST_K, DRAWS, ROUNDS, BLOCK = 32, 128, 128, 2, 256

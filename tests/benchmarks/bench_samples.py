@@ -17,7 +17,7 @@ from importlib import import_module
 import torch
 
 from pipeline.config import parse
-from pipeline.training import Replicate
+from pipeline.training.replicate import Replicate
 from tests.benchmarks.timing import clock, images, side_by_side, table
 
 BATCH, STEPS, ROUNDS, SAMPLES = 32, 4, 3, (1, 4, 16, 64)

@@ -31,10 +31,10 @@ from torchvision.datasets import MNIST
 from torchvision.transforms import v2
 
 from pipeline.config import parse
-from pipeline.data import ImageData, quantise
-from pipeline.networks import CNNDecoder
-from pipeline.training import Replicate
-from pipeline.vae import VAE
+from pipeline.data.images import ImageData, quantise
+from pipeline.model.networks import CNNDecoder
+from pipeline.model.vae import VAE
+from pipeline.training.replicate import Replicate
 from tests.benchmarks.timing import clock, images, side_by_side, table
 
 STEPS, ROUNDS, BATCH, LEVELS, DIM = 8, 4, 128, 16, 20

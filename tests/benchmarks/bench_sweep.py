@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import tests.fake_trial as fake_trial
-from pipeline.checkpoints import write_json
 from pipeline.config import TrialConfig
+from pipeline.files import write_json
 from tests.benchmarks.timing import table
 
 EPOCHS, REPLICATES = 10, 2

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 
-from pipeline.data import ImageData
+from pipeline.data.images import ImageData
 
 
 def clock(run: Callable[[], object]) -> Callable[[], float]:

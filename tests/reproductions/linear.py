@@ -10,8 +10,8 @@ from torch import Tensor
 
 from analysis.tables import Sweep
 from pipeline.config import DataConfig
-from pipeline.data import load
-from pipeline.linear_gaussian import fit_ppca, optimal_active_units
+from pipeline.data.images import load
+from pipeline.model.linear_gaussian import fit_ppca, optimal_active_units
 from tests.reproductions.lines import Line, Sweeps, mean, replicates
 
 CLOSE = 1.0

@@ -20,15 +20,19 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from analysis import tables
-from pipeline import data as images
-from pipeline import prior_study, sampling, trial_folder
 from pipeline.config import ConfigError
-from pipeline.distributions import reparameterise
-from pipeline.draws import draw_terms
-from pipeline.estimators import active_units, log_mean_exp, predicted_k1_variance
-from pipeline.linear_gaussian import fit_ppca, from_vae
-from pipeline.trained import load_vae
-from pipeline.vae import VAE
+from pipeline.data import images
+from pipeline.evaluation import prior_study
+from pipeline.model.draws import draw_terms
+from pipeline.model.linear_gaussian import fit_ppca, from_vae
+from pipeline.model.vae import VAE
+from pipeline.probability import sampling
+from pipeline.probability.bounds import log_mean_exp
+from pipeline.probability.diagnostics import active_units
+from pipeline.probability.distributions import reparameterise
+from pipeline.probability.kl import predicted_k1_variance
+from pipeline.trial import folder as trial_folder
+from pipeline.trial import load_vae
 from tests.reproductions.dimension import CURVES
 from tests.reproductions.lines import interval, slope
 from tests.reproductions.prior import TOLERANCES, crossing, evidence, needed

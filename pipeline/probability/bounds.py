@@ -1,0 +1,64 @@
+"""Bounds on log p(x) from log importance weights log p(x,z) - log q(z|x), as pure functions on tensors."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+# --- bounds on log p(x) from log importance weights log p(x,z) - log q(z|x) -----------------------------------------
+
+
+def log_mean_exp(log_weights: Float[Tensor, "*shape"], dim: int = 0) -> Float[Tensor, "*rest"]:
+    """log of the mean weight. Its expectation is below log E(w), by about Var(w) / (2 K E(w)^2)."""
+    return torch.logsumexp(log_weights, dim) - math.log(log_weights.shape[dim])
+
+
+def iwae_bound(log_weights: Float[Tensor, "sample ..."], num_importance_samples: int) -> Float[Tensor, "outer ..."]:
+    """Draws of the importance-weighted bound (Burda et al. 2016, equation 8) from sample = outer x K weights.
+
+    Raises:
+        ValueError: K below 1, or a number of draws that is no multiple of K.
+    """
+    return log_mean_exp(importance_groups(log_weights, num_importance_samples), dim=1)
+
+
+def importance_groups(
+    log_weights: Float[Tensor, "sample ..."], num_importance_samples: int
+) -> Float[Tensor, "outer inner ..."]:
+    """K consecutive draws make one group."""
+    if num_importance_samples < 1:
+        raise ValueError(f"num_importance_samples must be at least 1, got {num_importance_samples}")
+    if len(log_weights) % num_importance_samples:
+        raise ValueError(
+            f"the number of draws must be a multiple of num_importance_samples {num_importance_samples}, "
+            f"got {len(log_weights)}"
+        )
+    groups: Tensor = log_weights.unflatten(0, (-1, num_importance_samples))
+    return groups
+
+
+def leave_one_out_bound(log_weights: Float[Tensor, "*shape"], dim: int = 0) -> Float[Tensor, "*shape"]:
+    """For each draw the log-mean-exp of the others, in time linear in K.
+
+    Sums from both ends instead of log(sum - own weight), which cancels to nothing where one weight dominates.
+
+    Raises:
+        ValueError: fewer than 2 draws.
+    """
+    count = log_weights.shape[dim]
+    if count < 2:
+        raise ValueError(f"leaving one out needs at least 2 draws, got {count}")
+    nothing = torch.full_like(log_weights.narrow(dim, 0, 1), -math.inf)
+    before = torch.logcumsumexp(log_weights, dim).narrow(dim, 0, count - 1)
+    after = torch.logcumsumexp(log_weights.flip(dim), dim).narrow(dim, 0, count - 1).flip(dim)
+    others = torch.logaddexp(torch.cat((nothing, before), dim), torch.cat((after, nothing), dim))
+    return others - math.log(count - 1)
+
+
+def jackknife(log_weights: Float[Tensor, "*shape"], dim: int = 0) -> Float[Tensor, "*rest"]:
+    """JVI-1 (Nowozin 2018): K L_K - (K-1) mean L_{K-1}. Its bias is O(1/K^2); unlike L_K it is no bound."""
+    count = log_weights.shape[dim]
+    return count * log_mean_exp(log_weights, dim) - (count - 1) * leave_one_out_bound(log_weights, dim).mean(dim)

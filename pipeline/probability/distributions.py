@@ -1,0 +1,162 @@
+"""Posteriors q(z|x) and priors p(z), on torch.distributions and zuko; and which KLs are known in closed form.
+
+Heads and priors are modules that return distributions, of event shape [dim]; batch shape [batch] and [] respectively.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import (
+    Categorical,
+    Distribution,
+    Independent,
+    Laplace,
+    MixtureSameFamily,
+    MultivariateNormal,
+    Normal,
+    kl_divergence,
+    register_kl,
+)
+from zuko.distributions import NormalizingFlow
+from zuko.transforms import IdentityTransform
+
+Posterior = Callable[[Tensor], Distribution]
+
+
+def reparameterise(q: Distribution, noise: Float[Tensor, "*sample dim"]) -> Float[Tensor, "*sample dim"]:
+    """Standard normal noise -> z ~ q, differentiable in the parameters of q (Kingma & Welling 2014, section 2.4).
+
+    Raises:
+        TypeError: a distribution with no such map.
+    """
+    if isinstance(q, Independent) and isinstance(q.base_dist, Normal):
+        return _shift(q.base_dist, noise)
+    if isinstance(q, Independent) and isinstance(q.base_dist, Laplace):
+        # P(|e| > t) = 2 Phi(-t) and P(|Laplace| > y) = exp(-y): log_ndtr keeps the tail that 1 - Phi(t) would lose.
+        distance = -(torch.special.log_ndtr(-noise.abs()) + math.log(2))
+        return _shift(q.base_dist, noise.sign() * distance)
+    if isinstance(q, MultivariateNormal):
+        return q.loc + (q.scale_tril @ noise.unsqueeze(-1)).squeeze(-1)
+    if isinstance(q, NormalizingFlow):
+        z: Tensor = q.transform.inv(noise)
+        return z
+    raise TypeError(f"no reparameterisation for {type(q).__name__}")
+
+
+def _shift(base: Normal | Laplace, standard: Float[Tensor, "*sample dim"]) -> Float[Tensor, "*sample dim"]:
+    return base.loc + base.scale * standard
+
+
+def path_log_prob(q: Distribution, z: Float[Tensor, "*sample dim"]) -> Float[Tensor, "*any"]:
+    """log q(z) whose gradient goes through z alone: the score term d log q / d parameters is left out.
+
+    The term is subtracted rather than the parameters detached, so it works for every q, flows included.
+    """
+    score = q.log_prob(z.detach())
+    return q.log_prob(z) - (score - score.detach())
+
+
+def sample(p: Distribution, num_samples: int, generator: torch.Generator) -> Float[Tensor, "sample dim"]:
+    """Draws from a prior (batch shape []) with an explicit generator, which `Distribution.sample` does not take."""
+    like = _parameter(p)
+    if not isinstance(p, MixtureSameFamily):
+        noise = torch.randn(num_samples, p.event_shape[0], generator=generator, dtype=like.dtype, device=like.device)
+        return reparameterise(p, noise)
+    chosen = torch.multinomial(p.mixture_distribution.probs, num_samples, replacement=True, generator=generator)
+    components, dim = p.component_distribution.batch_shape[0], p.event_shape[0]
+    blocks = []
+    for part in chosen.split(max(1, (1 << 20) // components)):  # each block draws from every component, then picks
+        noise = torch.randn(len(part), 1, dim, generator=generator, dtype=like.dtype, device=like.device)
+        every = reparameterise(p.component_distribution, noise.expand(-1, components, -1))
+        blocks.append(every[torch.arange(len(part), device=part.device), part])
+    return torch.cat(blocks)
+
+
+def _parameter(d: Distribution) -> Tensor:
+    """A tensor of the distribution's dtype and device."""
+    match d:
+        case NormalizingFlow():
+            return _parameter(d.base)
+        case MixtureSameFamily():
+            return _parameter(d.component_distribution)
+        case Independent():
+            return _parameter(d.base_dist)
+        case Normal() | Laplace() | MultivariateNormal():
+            return d.loc
+    raise TypeError(f"no location in {type(d).__name__}")
+
+
+def log_aggregate_posterior(
+    q: Distribution, z: Float[Tensor, "draw dim"], max_pairs: int = 1 << 20
+) -> Float[Tensor, " draw"]:
+    """log q(z) = log mean_n q(z|x_n) over the images in q's batch, in blocks of draws so that memory stays bounded."""
+    size = max(1, max_pairs // q.batch_shape[0])
+    log_prob = [torch.logsumexp(q.log_prob(block.unsqueeze(1)), dim=1) for block in z.split(size)]
+    return torch.cat(log_prob) - math.log(q.batch_shape[0])
+
+
+# --- what is known in closed form -----------------------------------------------------------------------------------
+
+
+@register_kl(MultivariateNormal, Independent)
+def _kl_full_gaussian_separable(q: MultivariateNormal, p: Independent[Distribution]) -> Tensor:
+    """The cross-entropy with a prior of independent dimensions needs only the marginals of q."""
+    marginal = Normal(q.loc, q.variance.sqrt(), validate_args=False)
+    cross_entropy = kl_divergence(marginal, p.base_dist) + marginal.entropy()
+    kl: Tensor = cross_entropy.sum(-1) - q.entropy()
+    return kl
+
+
+def _normal() -> Distribution:
+    return Independent(Normal(torch.zeros(1), torch.ones(1)), 1)
+
+
+def _mixture() -> Distribution:
+    return MixtureSameFamily(Categorical(logits=torch.zeros(1)), _normal().expand(torch.Size([1])))
+
+
+def _flow_over_normal() -> Distribution:
+    flow: Distribution = NormalizingFlow(IdentityTransform(), _normal())
+    return flow
+
+
+# One small instance of each kind, to ask torch what it knows about it.
+_POSTERIORS: dict[str, Callable[[], Distribution]] = {
+    "gaussian": _normal,
+    "full_gaussian": lambda: MultivariateNormal(torch.zeros(1), scale_tril=torch.eye(1)),
+    "laplace": lambda: Independent(Laplace(torch.zeros(1), torch.ones(1)), 1),
+    "flow": _flow_over_normal,
+}
+_PRIORS: dict[str, Callable[[], Distribution]] = {
+    "standard_normal": _normal,
+    "laplace": _POSTERIORS["laplace"],
+    "mixture": _mixture,
+    "vamp": _mixture,
+    "flow": _flow_over_normal,
+}
+
+
+@lru_cache
+def has_closed_form_kl(posterior_name: str, prior_name: str) -> bool:
+    """Whether torch.distributions.kl knows KL(q|p) for these names of the configuration."""
+    try:
+        kl_divergence(_POSTERIORS[posterior_name](), _PRIORS[prior_name]())
+    except NotImplementedError:
+        return False
+    return True
+
+
+@lru_cache
+def has_closed_form_entropy(posterior_name: str) -> bool:
+    """Whether torch.distributions knows the entropy of a posterior of this name."""
+    try:
+        _POSTERIORS[posterior_name]().entropy()
+    except NotImplementedError:
+        return False
+    return True

@@ -1,0 +1,226 @@
+"""One replicate: its model, its optimiser, its random streams, its best weights."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+from torch.distributions import kl_divergence
+
+from pipeline.config import TrialConfig
+from pipeline.data.images import ImageData
+from pipeline.model.vae import VAE, build_vae
+from pipeline.probability.distributions import has_closed_form_kl
+from pipeline.probability.sampling import draw, replicate_seed
+from pipeline.training.objectives import build_objective
+from pipeline.training.precision import tf32
+
+VALIDATION_SAMPLES = 2
+"""Draws per image in the validation bound. The same for every trial, whatever it trains with, so they compare."""
+VALIDATION_CHUNK = 256
+"""Images at once: 26 MB of logits at 28 x 28 pixels and 16 levels, which glibc still keeps and hands out again. Larger
+blocks come from the system each time, page by page, and take half as long again on a CPU."""
+TRAIN_QUANTITIES = ("loss", "elbo", "reconstruction", "kl", "bits_per_dim")
+
+Row = dict[str, Any]
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss stopped being a finite number. The message names replicate, step and the settings that matter."""
+
+
+def validate(vae: VAE, images: UInt8[Tensor, "image height width"], *, closed_form: bool, seed: int) -> Row:
+    """The validation bound: beta 1, VALIDATION_SAMPLES antithetic draws per image, the same noise at every call.
+
+    The KL term is in closed form where the pair of distributions has one, else the mean of log q(z|x) - log p(z).
+
+    Returns:
+        validation.elbo, .reconstruction (-E log p(x|z)), .kl in nats per image, and .bits_per_dim.
+    """
+    generator = torch.Generator(device=images.device).manual_seed(seed)
+    totals = torch.zeros(2, dtype=torch.float64, device=images.device)
+    with torch.inference_mode():
+        for x in images.split(VALIDATION_CHUNK):
+            noise = draw(
+                "antithetic",
+                VALIDATION_SAMPLES,
+                len(x),
+                vae.latent_dim,
+                generator=generator,
+                dtype=vae.dtype,
+                device=vae.device,
+            )
+            terms = vae.terms(x, noise)
+            kl = kl_divergence(terms.q, vae.prior()) if closed_form else (terms.log_qz_x - terms.log_pz).mean(dim=0)
+            totals += torch.stack((-terms.log_px_z.mean(dim=0).double().sum(), kl.double().sum()))
+    reconstruction, kl_term = (totals / len(images)).tolist()
+    return _named("validation", -reconstruction - kl_term, reconstruction, kl_term, vae.num_pixels)
+
+
+def _named(split: str, elbo: float, reconstruction: float, kl: float, num_pixels: int) -> Row:
+    return {
+        f"{split}.elbo": elbo,
+        f"{split}.reconstruction": reconstruction,
+        f"{split}.kl": kl,
+        f"{split}.bits_per_dim": -elbo / (num_pixels * math.log(2)),
+    }
+
+
+class Replicate:
+    """One seed of a configuration in training: weights, optimiser, random streams, its history and its best weights."""
+
+    def __init__(
+        self,
+        config: TrialConfig,
+        data: ImageData,
+        number: int,
+        device: torch.device,
+        max_decodes: int | None = None,
+    ) -> None:
+        self.config, self.data, self.number, self.device = config, data, number, device
+        self.vae = initial_vae(config, data, number, max_decodes).to(device)
+        self.objective = build_objective(config)
+        self.optimizer = torch.optim.Adam(self.vae.parameters(), lr=config.training.learning_rate, fused=True)
+        self.generator = torch.Generator(device=device).manual_seed(self._seed("training"))
+        self.closed_form = has_closed_form_kl(config.model.posterior.name, config.model.prior.name)
+        self.step = 0
+        self.seconds = 0.0
+        self.rows: list[Row] = []
+        self.best_elbo = -math.inf
+        self.best_epoch = 0
+        self.best_weights: dict[str, Tensor] = {}
+
+    def _seed(self, purpose: str) -> int:
+        return replicate_seed(self.config.seed, self.number, purpose)
+
+    def advance(self, epoch: int) -> Row:
+        """Train one epoch (none for epoch 0), validate, and keep the weights if they are the best so far.
+
+        Raises:
+            TrainingDiverged: the loss or the validation bound is not finite.
+        """
+        started = time.perf_counter()
+        trained = self._train(epoch) if epoch else dict.fromkeys(f"train.{quantity}" for quantity in TRAIN_QUANTITIES)
+        return self.close(epoch, trained, time.perf_counter() - started)
+
+    def close(self, epoch: int, trained: Row, seconds: float) -> Row:
+        """Validate after an epoch whose training gave `trained` and took `seconds`, and keep weights that are best."""
+        started = time.perf_counter()
+        row: Row = {"replicate": self.number, "epoch": epoch, "step": self.step, **trained}
+        row |= validate(self.vae, self.data.validation, closed_form=self.closed_form, seed=self._seed("validation"))
+        if not math.isfinite(row["validation.elbo"]):
+            raise self._diverged(f"validation.elbo is {row['validation.elbo']} after step {self.step}", epoch)
+        if row["validation.elbo"] > self.best_elbo:
+            self.best_elbo, self.best_epoch = row["validation.elbo"], epoch
+            self.best_weights = {key: value.detach().clone() for key, value in self.vae.state_dict().items()}
+        self.seconds += seconds + time.perf_counter() - started
+        row |= {"training.learning_rate": self.config.training.learning_rate, "seconds": self.seconds}
+        self.rows.append(row)
+        return row
+
+    def _train(self, epoch: int) -> Row:
+        """One pass over a fresh permutation of the training images."""
+        batches = self.batches()
+        # The loop never waits for the device: the records are looked at once, when the epoch is over.
+        with tf32(self.config.training.precision == "tf32"):
+            record = torch.stack([self._update(index, epoch - 1 + i / len(batches)) for i, index in enumerate(batches)])
+        return self.trained(epoch, batches, record)
+
+    def batches(self) -> tuple[Int64[Tensor, " batch"], ...]:
+        """The images of an epoch's steps."""
+        order = torch.randperm(len(self.data.train), generator=self.generator, device=self.device)
+        batches: tuple[Tensor, ...] = order.split(self.config.training.batch_size)
+        return batches
+
+    def inputs(self, index: Int64[Tensor, " batch"]) -> tuple[Tensor, Float[Tensor, "sample batch dim"]]:
+        """The images of one step, and the noise of its draws."""
+        x = self.data.train_batch(index, self.generator)
+        noise = draw(
+            self.config.objective.sampling,
+            self.objective.num_draws,
+            len(x),
+            self.vae.latent_dim,
+            generator=self.generator,
+            dtype=self.vae.dtype,
+            device=self.device,
+        )
+        return x, noise
+
+    def trained(self, epoch: int, batches: Sequence[Tensor], record: Float[Tensor, "step record"]) -> Row:
+        """Means over the images of an epoch, each counted once.
+
+        Raises:
+            TrainingDiverged: the loss of a step is not finite.
+        """
+        self.step += len(batches)
+        finite = record.isfinite().all(dim=1).cpu()
+        if not bool(finite.all()):
+            first = int((~finite).nonzero()[0])
+            raise self._diverged(
+                f"loss is {record[first, 0].item()} in step {self.step - len(batches) + first + 1}", epoch
+            )
+        sizes = torch.tensor([len(index) for index in batches], dtype=torch.float64)
+        loss, elbo, reconstruction, kl = (sizes / sizes.sum() @ record.double().cpu()).tolist()
+        return {"train.loss": loss} | _named("train", elbo, reconstruction, kl, self.vae.num_pixels)
+
+    def _update(self, index: Int64[Tensor, " batch"], progress: float) -> Float[Tensor, " record"]:
+        """One step of Adam. Returns loss, bound, reconstruction and KL, left on the device."""
+        x, noise = self.inputs(index)
+        half = self.config.training.precision == "bfloat16"
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=half):
+            terms = self.objective(self.vae, x, noise, kl_weight=kl_weight(self.config, progress))
+        self.optimizer.zero_grad(set_to_none=True)
+        terms.loss.backward()
+        if self.config.training.gradient_clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.vae.parameters(), self.config.training.gradient_clip)
+        self.optimizer.step()
+        return torch.stack((terms.loss.detach(), terms.elbo, terms.reconstruction, terms.kl))
+
+    def _diverged(self, what: str, epoch: int) -> TrainingDiverged:
+        training, model = self.config.training, self.config.model
+        return TrainingDiverged(
+            f"replicate {self.number} diverged: {what} (epoch {epoch}), with training.learning_rate "
+            f"{training.learning_rate:g}, training.batch_size {training.batch_size}, training.gradient_clip "
+            f"{training.gradient_clip}, training.precision {training.precision}, model.latent_dim {model.latent_dim}, "
+            f"objective {self.config.objective.name}, gradient.estimator {self.config.gradient.estimator}"
+        )
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on, as tensors and plain values."""
+        return {
+            "weights": self.vae.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "best_weights": self.best_weights,
+            "plain": {key: getattr(self, key) for key in ("step", "seconds", "rows", "best_elbo", "best_epoch")},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from `state()` exactly: the same numbers as without the interruption."""
+        self.vae.load_state_dict(state["weights"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.set_state(state["generator"])
+        self.best_weights = {key: value.to(self.device) for key, value in state["best_weights"].items()}
+        vars(self).update(state["plain"])
+
+
+def initial_vae(config: TrialConfig, data: ImageData, number: int, max_decodes: int | None = None) -> VAE:
+    """The replicate's VAE before training; the weights come from its own seed, on the CPU, whatever trains them."""
+    generator = torch.Generator().manual_seed(replicate_seed(config.seed, number, "init"))
+    vae = build_vae(config.model, image_shape=data.image_shape, levels=data.levels, generator=generator)
+    vae.max_decodes = max_decodes
+    return vae.to(torch.float64) if config.training.precision == "float64" else vae
+
+
+def kl_weight(config: TrialConfig, progress: float) -> float:
+    """beta, reached linearly over the first `kl_warmup_epochs`; `progress` counts epochs, fractions included."""
+    objective = config.objective
+    if objective.name == "iwae":
+        return 1.0
+    warmup = objective.kl_warmup_epochs
+    return objective.beta * (min(1.0, progress / warmup) if warmup else 1.0)

@@ -1,0 +1,52 @@
+"""Everything that is measured on one trained replicate: the bound ladder, the variance study, the gradient study."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from typing import Any
+
+from pipeline.config import TrialConfig
+from pipeline.data.images import ImageData
+from pipeline.evaluation import evaluate as evaluation
+from pipeline.model.vae import VAE
+from pipeline.probability.sampling import replicate_seed
+from pipeline.variance import gradients
+from pipeline.variance import study as variance
+
+TABLES = ("variance", "gradients", "evidence")
+"""The long tables that a measurement fills."""
+
+Measurement = dict[str, Any]
+"""`metrics` (scalars by name), `suspect` (reasons), a list of rows for each of TABLES, `seconds` (by part)."""
+
+
+def measure(config: TrialConfig, data: ImageData, vae: VAE, number: int) -> Measurement:
+    """Measure replicate `number` on the test split; its seeds are its own, so a rerun gives the same numbers."""
+
+    def seed(purpose: str) -> int:
+        return replicate_seed(config.seed, number, purpose)
+
+    marks = [time.perf_counter()]
+    evaluated = evaluation.evaluate(vae, data.test, config.evaluation, seed=seed("evaluation"))
+    marks.append(time.perf_counter())
+    studied = variance.study(vae, data.test, config.variance, seed=seed("variance"))
+    marks.append(time.perf_counter())
+    gradient_rows = gradients.study(vae, data.test, config.variance, seed=seed("gradients"))
+    marks.append(time.perf_counter())
+    label = {"replicate": number}
+    return {
+        "metrics": {f"test.{name}": value for name, value in evaluated.metrics.items()} | studied.metrics,
+        "suspect": [f"replicate {number}: {reason}" for reason in evaluated.suspect],
+        "variance": [label | row for row in studied.rows],
+        "gradients": [label | row for row in gradient_rows],
+        "evidence": [label | row for row in evaluated.evidence_rows],
+        "seconds": dict(
+            zip(("evaluation", "variance", "gradients"), (after - before for before, after in pairwise(marks)))
+        ),
+    }
+
+
+def total_seconds(measurements: list[Measurement]) -> dict[str, float]:
+    """Seconds by part, over replicates."""
+    return {part: sum(m["seconds"][part] for m in measurements) for part in measurements[0]["seconds"]}
