@@ -11,8 +11,8 @@ from pathlib import Path
 import fake_trial
 import ray.cloudpickle
 
-from sweeps import sweep
-from sweeps.spec import load
+from sweeps.running import sweep
+from sweeps.specification.reading import load
 
 if __name__ == "__main__":
     # Workers do not see this folder: the function goes to them by value.

@@ -13,12 +13,13 @@ import pytest
 import yaml
 from fake_trial import run_trial
 
-from sweeps import cli
-from sweeps.collect import collect
-from sweeps.folders import locked
-from sweeps.ledger import Ledger
-from sweeps.search import Plan, Planner
-from sweeps.spec import parse
+from sweeps.cli import main as cli
+from sweeps.record.folders import locked
+from sweeps.record.ledger import Ledger
+from sweeps.record.tables import collect
+from sweeps.search.plan import Plan
+from sweeps.search.planner import Planner
+from sweeps.specification.reading import parse
 
 Command = Callable[..., tuple[int, str, str]]
 TRIAL = {
@@ -184,12 +185,12 @@ def test_force_does_not_destroy_for_a_bad_specification(elbosweep: Command, runs
 
 
 def test_a_missing_package_says_what_to_install(elbosweep: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sweeps.status", None)
+    monkeypatch.setitem(sys.modules, "sweeps.cli.status", None)
     monkeypatch.setitem(sys.modules, "optuna", None)
-    monkeypatch.delitem(sys.modules, "sweeps.search", raising=False)
-    monkeypatch.delitem(sys.modules, "sweeps.sweep", raising=False)
-    monkeypatch.delitem(sys.modules, "sweeps.launch", raising=False)
-    monkeypatch.delitem(sys.modules, "sweeps.ledger", raising=False)
+    monkeypatch.delitem(sys.modules, "sweeps.search.planner", raising=False)
+    monkeypatch.delitem(sys.modules, "sweeps.running.sweep", raising=False)
+    monkeypatch.delitem(sys.modules, "sweeps.running.launch", raising=False)
+    monkeypatch.delitem(sys.modules, "sweeps.record.ledger", raising=False)
     code, _, err = elbosweep("resume", "x")
     assert code == 2
     assert "needs optuna: pip install 'elbosweep[sweeps]'" in err

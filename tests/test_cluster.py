@@ -29,8 +29,10 @@ from rich.console import Console
 
 from pipeline.config import ConfigError, DataConfig
 from pipeline.data.images import load
-from sweeps import ray_session, resources, shared_data, sweep, worker
-from sweeps.spec import Resources, SweepSpec, parse
+from sweeps.machine import resources
+from sweeps.running import ray_session, shared_data, sweep, worker
+from sweeps.specification.reading import parse
+from sweeps.specification.spec import Resources, SweepSpec
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -143,7 +145,7 @@ def test_code_and_data_reach_a_node_without_files(
                 path.read_text()
                 for folder in sys.path
                 if "py_modules" in folder
-                for path in Path(folder).glob("sweeps/worker.py")
+                for path in Path(folder).glob("sweeps/running/worker.py")
             ],
             "folders": [folder for folder in sys.path if "py_modules" in folder],
             "sum": int(found.train.sum()),

@@ -15,9 +15,10 @@ import typer
 import yaml
 
 from pipeline.config import read_yaml
-from sweeps.cli import app
-from sweeps.spec import Resources, find, load
-from sweeps.storage import Storage
+from sweeps.cli.main import app
+from sweeps.specification.reading import find, load
+from sweeps.specification.spec import Resources
+from sweeps.storage.storage import Storage
 
 DOCS = Path(__file__).parent.parent / "docs"
 GUIDE = DOCS / "cluster.md"

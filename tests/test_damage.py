@@ -15,12 +15,13 @@ from fake_trial import run_trial
 from ray.tune.search import Searcher
 
 from pipeline.trial import checkpoints
-from sweeps.collect import collect
-from sweeps.damage import set_aside_damaged
-from sweeps.events import Suggester
-from sweeps.ledger import Ledger
-from sweeps.search import Planner
-from sweeps.spec import SweepSpec, parse
+from sweeps.record.damage import set_aside_damaged
+from sweeps.record.ledger import Ledger
+from sweeps.record.tables import collect
+from sweeps.running.callbacks import Suggester
+from sweeps.search.planner import Planner
+from sweeps.specification.reading import parse
+from sweeps.specification.spec import SweepSpec
 
 SPEC = parse(
     {

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from pipeline.config import ConfigError
-from sweeps import dashboard
-from sweeps.dashboard import View, leet_command
+from sweeps.tracking import dashboard
+from sweeps.tracking.dashboard import View, leet_command
 from tests.wandb_server import KEY, serving
 
 VIEW = View("demo-0a1b2c", "vae", "lab", varied=("model.latent_dim", "training.learning_rate"), description="A sweep.")
@@ -90,7 +90,9 @@ def test_nothing_is_saved_without_a_key(monkeypatch: pytest.MonkeyPatch, tmp_pat
 @pytest.mark.usefixtures("extra")
 def test_workspace_and_report_are_saved_online(tmp_path: Path) -> None:
     script = (
-        "from sweeps.dashboard import publish; from tests.test_dashboard import VIEW; print(*publish(VIEW), sep='\\n')"
+        "from sweeps.tracking.dashboard import publish\n"
+        "from tests.test_dashboard import VIEW\n"
+        "print(*publish(VIEW), sep='\\n')"
     )
     with serving() as server:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}

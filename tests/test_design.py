@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweeps.design import factorial, spread
-from sweeps.spec import parse
+from sweeps.search.design import factorial, spread
+from sweeps.specification.reading import parse
 
 D = [1, 2, 4, 8, 16, 32]
 FACTORS = {"model.latent_dim": D, "kl.estimator": ["closed_form", "monte_carlo"], "objective.num_samples": [1, 4, 16]}

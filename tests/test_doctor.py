@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from sweeps import doctor
-from sweeps.doctor import Finding, examine
+from sweeps.cli import doctor
+from sweeps.cli.doctor import Finding, examine
 
 
 def find(findings: list[Finding], what: str) -> Finding:

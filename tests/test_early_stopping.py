@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from fake_trial import bound, epoch_metrics, run_trial
 
-from sweeps.early_stopping import EarlyStopping, falls_behind, rungs
-from sweeps.ledger import Ledger, Record
-from sweeps.options import StoppingConfig
-from sweeps.search import Plan, Planner
-from sweeps.spec import SweepSpec, parse
+from sweeps.record.ledger import Ledger, Record
+from sweeps.running.early_stopping import EarlyStopping, falls_behind, rungs
+from sweeps.search.plan import Plan
+from sweeps.search.planner import Planner
+from sweeps.specification.options import StoppingConfig
+from sweeps.specification.reading import parse
+from sweeps.specification.spec import SweepSpec
 
 EPOCHS = 12
 

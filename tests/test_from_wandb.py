@@ -14,15 +14,17 @@ from fake_trial import run_trial
 
 from analysis import tables
 from pipeline.config import ConfigError
-from sweeps import cli, from_wandb
-from sweeps.collect import LONG_TABLES, collect
-from sweeps.from_wandb import fetch, is_copy
-from sweeps.ledger import Ledger
-from sweeps.recorder import TrialRuns, sweep_id
-from sweeps.search import Plan, Planner
-from sweeps.spec import parse
-from sweeps.sync import sync
-from sweeps.trial_run import TrackingSettings
+from sweeps.cli import main as cli
+from sweeps.record import from_wandb
+from sweeps.record.from_wandb import fetch, is_copy
+from sweeps.record.ledger import Ledger
+from sweeps.record.tables import LONG_TABLES, collect
+from sweeps.search.plan import Plan
+from sweeps.search.planner import Planner
+from sweeps.specification.reading import parse
+from sweeps.tracking.sync import sync
+from sweeps.tracking.trial_run import TrackingSettings
+from sweeps.tracking.trial_runs import TrialRuns, sweep_id
 from tests.trial_folders import variance_rows, write_rows
 from tests.wandb_server import KEY, Request, WandbServer, serving
 

@@ -22,11 +22,13 @@ import yaml
 from rich.console import Console
 
 from pipeline.files import read_json
-from sweeps import scratch, status, sweep, watchdog
-from sweeps.ledger import Ledger
-from sweeps.options import Resources
-from sweeps.ray_session import session
-from sweeps.spec import parse
+from sweeps.cli import status
+from sweeps.machine import scratch, watchdog
+from sweeps.record.ledger import Ledger
+from sweeps.running import sweep
+from sweeps.running.ray_session import session
+from sweeps.specification.options import Resources
+from sweeps.specification.reading import parse
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -23,11 +23,12 @@ import yaml
 from pandas.testing import assert_frame_equal
 
 from pipeline.files import read_json
-from sweeps import offline
-from sweeps.collect import collect
-from sweeps.ledger import Ledger
-from sweeps.search import Plan, Planner
-from sweeps.spec import parse
+from sweeps.record.ledger import Ledger
+from sweeps.record.tables import collect
+from sweeps.search.plan import Plan
+from sweeps.search.planner import Planner
+from sweeps.specification.reading import parse
+from sweeps.tracking import offline
 
 import psutil  # isort: skip
 

@@ -19,11 +19,13 @@ import yaml
 from rich.console import Console
 
 from pipeline.files import read_json
-from sweeps import resources, sweep
-from sweeps.folders import find, locked
-from sweeps.options import Resources
-from sweeps.ray_session import session
-from sweeps.spec import SweepSpec, parse
+from sweeps.machine import resources
+from sweeps.record.folders import find, locked
+from sweeps.running import sweep
+from sweeps.running.ray_session import session
+from sweeps.specification.options import Resources
+from sweeps.specification.reading import parse
+from sweeps.specification.spec import SweepSpec
 
 # Ray leaves sockets and files to the garbage collector when it shuts down, and Tune warns about its own future.
 pytestmark = [

@@ -14,10 +14,12 @@ from fake_trial import bound, run_trial
 from analysis import tables
 from pipeline.config import ConfigError, config_hash
 from pipeline.files import read_rows, write_json
-from sweeps.collect import collect, write_table
-from sweeps.ledger import Ledger, Periodic, read_result
-from sweeps.search import Plan
-from sweeps.spec import SweepSpec, parse
+from sweeps.record.ledger import Ledger, read_result
+from sweeps.record.tables import collect, write_table
+from sweeps.running.progress import Periodic
+from sweeps.search.plan import Plan
+from sweeps.specification.reading import parse
+from sweeps.specification.spec import SweepSpec
 
 METRIC = "validation.elbo"
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sweeps.ledger import Ledger, Record, now
-from sweeps.progress import Progress, duration
-from sweeps.search import Plan
+from sweeps.record.ledger import Ledger, Record, now
+from sweeps.running.progress import Progress, duration
+from sweeps.search.plan import Plan
 
 
 def progress(tmp_path: Path, *, terminal: bool = False) -> tuple[Progress, io.StringIO]:

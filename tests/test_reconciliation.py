@@ -18,14 +18,18 @@ import pytest
 import yaml
 from fake_trial import run_trial
 
-from sweeps import cli, offline, status, transaction_log
-from sweeps.collect import collect
-from sweeps.ledger import Ledger
-from sweeps.reconciliation import Reconciliation, make_whole, reconcile
-from sweeps.recorder import TrialRuns
-from sweeps.search import Plan, Planner
-from sweeps.spec import SweepSpec, parse
-from sweeps.trial_run import TrackingSettings, epoch_metrics, read_rows
+from sweeps.cli import main as cli
+from sweeps.cli import status
+from sweeps.record.ledger import Ledger
+from sweeps.record.reconciliation import Reconciliation, make_whole, reconcile
+from sweeps.record.tables import collect
+from sweeps.search.plan import Plan
+from sweeps.search.planner import Planner
+from sweeps.specification.reading import parse
+from sweeps.specification.spec import SweepSpec
+from sweeps.tracking import offline, transaction_log
+from sweeps.tracking.trial_run import TrackingSettings, epoch_metrics, read_rows
+from sweeps.tracking.trial_runs import TrialRuns
 
 FACTORS = {"model.latent_dim": [2, 4, 8]}
 FAILS = 1
@@ -274,7 +278,7 @@ def test_the_mode_comes_from_the_flag_then_the_environment_then_the_specificatio
         seen.append(spec.tracking.wandb)
         return 130
 
-    monkeypatch.setattr("sweeps.sweep.start", start)
+    monkeypatch.setattr("sweeps.running.sweep.start", start)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     if environment:
         monkeypatch.setenv("WANDB_MODE", environment)
@@ -287,8 +291,8 @@ def test_the_mode_comes_from_the_flag_then_the_environment_then_the_specificatio
 
 
 def test_runs_that_could_not_be_written_are_named_in_one_line(folder: Path) -> None:
-    from sweeps.events import Tracker
-    from sweeps.launch import _close
+    from sweeps.running.callbacks import Tracker
+    from sweeps.running.launch import _close
 
     (folder / "broken").mkdir()
     (folder / "broken" / "wandb").write_text("in the way")

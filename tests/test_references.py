@@ -10,7 +10,7 @@ import torch
 from pipeline.config import DataConfig
 from pipeline.data.images import ImageData, load
 from pipeline.model.linear_gaussian import fit_ppca
-from sweeps.references import density_rows, reference_rows
+from sweeps.record.references import density_rows, reference_rows
 
 
 @pytest.fixture(scope="module")

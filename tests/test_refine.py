@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from test_search import simulate
 
-from sweeps.refine import Level, levels_between, pooled_scale, widest
-from sweeps.search import Outcome, Plan, Planner
-from sweeps.spec import SweepSpec, parse
+from sweeps.search.plan import Outcome, Plan
+from sweeps.search.planner import Planner
+from sweeps.search.refine import Level, levels_between, pooled_scale, widest
+from sweeps.specification.reading import parse
+from sweeps.specification.spec import SweepSpec
 
 SCALE = 0.5
 

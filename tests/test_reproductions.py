@@ -15,7 +15,7 @@ import yaml
 
 from analysis import tables
 from analysis.tables import Sweep
-from sweeps.spec import load
+from sweeps.specification.reading import load
 from tests.reproductions import course, dimension, prior
 from tests.reproductions.__main__ import ROWS, SPECS, into, source, table
 from tests.reproductions.lines import slope

@@ -14,10 +14,12 @@ import pytest
 from fake_trial import bound
 
 from pipeline.config import ConfigError
-from sweeps import study
-from sweeps.journal import repair
-from sweeps.search import Outcome, Phase, Plan, Planner, Waiting
-from sweeps.spec import SweepSpec, parse
+from sweeps.search import study
+from sweeps.search.journal import repair
+from sweeps.search.plan import Outcome, Phase, Plan
+from sweeps.search.planner import Planner, Waiting
+from sweeps.specification.reading import parse
+from sweeps.specification.spec import SweepSpec
 
 FACTORS = {"model.latent_dim": [2, 4, 8, 16, 32]}
 SPACE = {

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from pipeline.config import ConfigError, TrialConfig, flatten
-from sweeps.keys import leaves, unknown
-from sweeps.spec import SHIPPED, find, load, parse
+from sweeps.specification.keys import leaves, unknown
+from sweeps.specification.reading import SHIPPED, find, load, parse
 
 SPACE = {"model.latent_dim": {"int": [2, 64], "log": True}}
 

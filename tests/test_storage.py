@@ -20,13 +20,15 @@ from pyarrow import fs
 from rich.console import Console
 
 from pipeline.config import ConfigError
-from sweeps import storage as storage_module
-from sweeps import sweep
-from sweeps.ray_session import session
-from sweeps.spec import Resources, SweepSpec, parse
-from sweeps.storage import Mirror, Storage, StorageError, reason
-from sweeps.sweep_copy import SweepCopy, make_room
-from sweeps.workplace import NotSharedError, workplace
+from sweeps.running import sweep
+from sweeps.running.ray_session import session
+from sweeps.specification.reading import parse
+from sweeps.specification.spec import Resources, SweepSpec
+from sweeps.storage import storage as storage_module
+from sweeps.storage.mirror import Mirror
+from sweeps.storage.storage import Storage, StorageError, reason
+from sweeps.storage.sweep_copy import SweepCopy, make_room
+from sweeps.storage.workplace import NotSharedError, workplace
 
 # Ray leaves sockets and files to the garbage collector when it shuts down, and Tune warns about its own future.
 pytestmark = [

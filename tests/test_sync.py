@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.config import ConfigError
-from sweeps import offline, transaction_log
-from sweeps.recorder import TrialRuns
-from sweeps.sync import CLIENT_RETRIES, sync
-from sweeps.trial_run import epoch_metrics
+from sweeps.tracking import offline, transaction_log
+from sweeps.tracking.sync import CLIENT_RETRIES, sync
+from sweeps.tracking.trial_run import epoch_metrics
+from sweeps.tracking.trial_runs import TrialRuns
 from tests.trial_folders import CONFIG, history_rows, log_epochs, write_trial
 from tests.wandb_server import KEY, Request, WandbServer, serving
 
@@ -29,7 +29,7 @@ def server(monkeypatch: pytest.MonkeyPatch, no_account: None) -> Iterator[WandbS
         monkeypatch.setenv("WANDB_BASE_URL", running.url)
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         waits = {name: "0.1" for name in CLIENT_RETRIES if "WAIT" in name}
-        monkeypatch.setattr("sweeps.sync.CLIENT_RETRIES", {**CLIENT_RETRIES, **waits})
+        monkeypatch.setattr("sweeps.tracking.sync.CLIENT_RETRIES", {**CLIENT_RETRIES, **waits})
         yield running
 
 

@@ -16,9 +16,10 @@ from rich.console import Console
 from pipeline.config import TrialConfig
 from pipeline.data.images import ImageData
 from pipeline.files import write_json
-from sweeps import sweep
-from sweeps.ray_session import session
-from sweeps.spec import Resources, parse
+from sweeps.running import sweep
+from sweeps.running.ray_session import session
+from sweeps.specification.reading import parse
+from sweeps.specification.spec import Resources
 
 # Ray leaves sockets and files to the garbage collector when it shuts down, and Tune warns about its own future.
 pytestmark = [

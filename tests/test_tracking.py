@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from pipeline.config import flatten
-from sweeps import offline, online
-from sweeps.recorder import TrialRuns, choose_mode, sweep_id
-from sweeps.trial_run import TrackingSettings, epoch_metrics, metrics_of
+from sweeps.tracking import offline, online
+from sweeps.tracking.trial_run import TrackingSettings, epoch_metrics, metrics_of
+from sweeps.tracking.trial_runs import TrialRuns, choose_mode, sweep_id
 from tests.trial_folders import CONFIG, METRICS, history_rows, log_epochs, variance_rows, write_trial
 from tests.wandb_server import KEY, serving
 
@@ -488,7 +488,7 @@ def test_server_that_dies_in_mid_run_leaves_a_whole_offline_run(
     make_runs: Callable[..., TrialRuns],
     warnings_shown: list[str],
 ) -> None:
-    monkeypatch.setattr("sweeps.trial_run.FINISH_SECONDS", 1.0)
+    monkeypatch.setattr("sweeps.tracking.trial_run.FINISH_SECONDS", 1.0)
     with serving() as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         monkeypatch.setenv("WANDB_API_KEY", KEY)
@@ -558,7 +558,7 @@ def test_offline_connects_nowhere_outside_the_loopback(tmp_path: Path) -> None:
 
 
 def test_callback_follows_tunes_events_and_can_be_pickled(tmp_path: Path, warnings_shown: list[str]) -> None:
-    from sweeps.tracking import WandbCallback
+    from sweeps.running.wandb_callback import WandbCallback
 
     callback = WandbCallback(
         tmp_path, "demo", TrackingSettings(), lambda number: CONFIG, lambda number: "search", warnings_shown.append

@@ -9,8 +9,8 @@ from typing import Any
 
 from PIL import Image
 
-from sweeps.recorder import TrialRuns
-from sweeps.trial_run import epoch_metrics
+from sweeps.tracking.trial_run import epoch_metrics
+from sweeps.tracking.trial_runs import TrialRuns
 
 CONFIG = {"model.latent_dim": 8, "model.network.name": "mlp", "kl.estimator": "monte_carlo", "replicates": 2}
 METRICS = {"test.elbo": -90.5, "test.elbo.standard_error": 0.25, "validation.elbo": -95.5}

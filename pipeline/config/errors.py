@@ -8,9 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from pipeline.config.options import (
-    ModelConfig,
-)
+from pipeline.config.options import ModelConfig
 
 CHOICES = {"objective", *(key for key, field in ModelConfig.model_fields.items() if field.discriminator)}
 """Keys whose value is one of several variants, each with options of its own."""

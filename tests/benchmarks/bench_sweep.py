@@ -49,8 +49,8 @@ def one_sweep(runs_dir: Path, seconds: float, trials: int, workers: int, process
     import ray.cloudpickle
     from rich.console import Console
 
-    from sweeps import sweep
-    from sweeps.spec import parse
+    from sweeps.running import sweep
+    from sweeps.specification.reading import parse
 
     ray.cloudpickle.register_pickle_by_value(fake_trial)
     asking, ask = [0.0], optuna.Study.ask

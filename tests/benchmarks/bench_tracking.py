@@ -14,9 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from sweeps import offline
-from sweeps.recorder import TrialRuns
-from sweeps.trial_run import epoch_metrics
+from sweeps.tracking import offline
+from sweeps.tracking.trial_run import epoch_metrics
+from sweeps.tracking.trial_runs import TrialRuns
 from tests.trial_folders import CONFIG, history_rows, write_trial
 
 TRIALS, EPOCHS, REPLICATES = 20, 60, 3

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from analysis import tables
-from sweeps.provenance import FIXED
-from sweeps.spec import load
+from sweeps.record.provenance import FIXED
+from sweeps.specification.reading import load
 from tests.reproductions import course, dimension, gpu, linear, prior, variance
 from tests.reproductions.lines import Line, Sweeps
 
@@ -51,7 +51,7 @@ def bring(name: str, runs: Path, workers: int | None) -> None:
     extra = [] if workers is None else ["--workers", str(workers)]
     if started and not _as_specified(tables.load(runs / name)):
         sys.exit(f"{runs / name}: was run with another specification than {SPECS / name}.yaml: move it away")
-    command = [sys.executable, "-m", "sweeps.cli", *what, "--runs-dir", str(runs), *extra]
+    command = [sys.executable, "-m", "sweeps.cli.main", *what, "--runs-dir", str(runs), *extra]
     if code := subprocess.run(command, check=False).returncode:
         sys.exit(code)
 

@@ -1,0 +1,172 @@
+"""How a sweep is asked to stop: Ctrl-C, SIGTERM, a closed terminal. Once: cleanly. Twice, or where that hangs: at once.
+
+Python runs signal handlers in the main thread, which may be waiting inside Ray. The system's own handler writes every
+signal into a pipe as well: a thread reads it and ends the process where the main thread does not.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any, NoReturn
+
+import psutil
+
+from sweeps.machine import scratch
+
+INTERRUPTED = 130
+"""Exit code."""
+GRACE_SECONDS = 13.0
+"""What a clean stop may take."""
+SAME_SECONDS = 0.4
+"""Signals so close together are one: terminals, `timeout` and launchers send theirs to a process and to its group."""
+LOOK_SECONDS = 2.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupts:
+    """Stands between the signals and a sweep. Signals are the main thread's: in any other one this does nothing."""
+
+    def __init__(self, last_words: str, at_once: Callable[[], object] = lambda: None) -> None:
+        """`last_words` is said, and `at_once` called, where the process ends without a clean stop."""
+        self.last_words, self.at_once = last_words, at_once
+        self.full_disk: str | None = None
+        """Where the sweep found no space, if that is why it stops."""
+        self._first: float | None = None
+        self._told: tuple[Callable[[], object], ...] = ()
+        self._ray: list[Any] = []
+        """Ray's own processes: without them a sweep hangs, or Ray ends it after a minute without a word."""
+        self._started: list[Any] = []
+        """All processes below this one, as last looked at: when the raylet dies, its workers are nobody's children."""
+        self._hangs_up = False
+        self._in_main_thread = threading.current_thread() is threading.main_thread()
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """The signals are ours; before `stopping`, one raises KeyboardInterrupt."""
+        if not self._in_main_thread:
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (*SIGNALS, signal.SIGUSR1)}
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        self._hangs_up = before[signal.SIGHUP] is not signal.SIG_IGN  # as it is under nohup
+        self._install()
+        # Ray and W&B inherit it and outlive a terminal that is closed; here the thread below takes the signal.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+        wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        thread = threading.Thread(target=self._watch, args=(read,), name="interrupts", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(wakeup)
+            os.close(write)
+            thread.join()
+            os.close(read)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+    @contextmanager
+    def stopping(self, *told: Callable[[], object]) -> Iterator[None]:
+        """While Tune runs: it stops by itself, and `told` are called the moment a signal comes.
+
+        Entered after `ray.init`, which puts a handler of its own in place.
+        """
+        self._told = told
+        if not self._in_main_thread:
+            yield
+            return
+        os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Tune's is left at SIGUSR1, where `stop` finds it
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        self._install()
+        self._ray = [child for child in _children() if child.name() in ("raylet", "gcs_server")]
+        try:
+            yield
+        finally:
+            self._ray = []
+            signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+            del os.environ["TUNE_DISABLE_SIGINT_HANDLER"]
+
+    @property
+    def asked(self) -> bool:
+        """Whether the sweep is to stop before its end. What happens to a worker from then on is no trial's fault."""
+        return self._first is not None or self.full_disk is not None
+
+    def stop(self) -> None:
+        """What the first signal does."""
+        for tell in self._told:
+            tell()
+        tunes_own = signal.getsignal(signal.SIGUSR1)
+        if not callable(tunes_own):
+            raise KeyboardInterrupt
+        tunes_own(signal.SIGUSR1, None)
+
+    def _install(self) -> None:
+        for number in SIGNALS:
+            if number != signal.SIGHUP or self._hangs_up:
+                signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._first is None:  # the thread sees to all later ones
+            self._first = time.monotonic()
+            self.stop()
+
+    def _watch(self, pipe: int) -> None:
+        """Until the pipe is closed. The second signal, too long after the first, or Ray's death end the process."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+        began: float | None = None
+        looked = 0.0
+        while True:
+            ready, _, _ = select.select([pipe], [], [], 0.2)
+            now = time.monotonic()
+            if self._ray and now - looked > LOOK_SECONDS and not any(map(_is_dead, self._ray)):
+                self._started, looked = _children(recursive=True), now
+            if ready:
+                received = os.read(pipe, 64)
+                if not received:
+                    return
+                if any(number in SIGNALS for number in received):
+                    if began is not None and now - began > SAME_SECONDS:
+                        self._leave(self.last_words, INTERRUPTED)
+                    began = began or now
+            if began is not None and now - began > GRACE_SECONDS:
+                self._leave(self.last_words, INTERRUPTED)
+            if began is None and (dead := [process.name() for process in self._ray if _is_dead(process)]):
+                self._leave(f"Ray's {dead[0]} died: {self.last_words}", 1)
+
+    def _leave(self, words: str, code: int) -> NoReturn:
+        """At once: no lock is waited for, no other thread is asked."""
+        with suppress(OSError):
+            os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"\n{words}\n".encode())
+        with suppress(Exception):
+            self.at_once()
+        # Parents come before their children; who took over the number of one that is gone is not killed.
+        for process in [*_children(recursive=True), *self._started]:
+            with suppress(psutil.Error):
+                process.kill()
+        with suppress(Exception):
+            scratch.remove_own()
+        with suppress(Exception):
+            self.at_once()  # once more: the main thread may have written meanwhile, or Ray ended the process before
+        os._exit(code)
+
+
+def _children(recursive: bool = False) -> list[Any]:
+    found: list[Any] = psutil.Process().children(recursive=recursive)
+    return found
+
+
+def _is_dead(process: Any) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return True

@@ -1,0 +1,95 @@
+"""Damaged files of a sweep: looked for before it is resumed, named, set aside as `NAME.damaged`, and made anew.
+
+What a table or a result held comes from running that trial again; everything else from what is beside it.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from pipeline.config import ConfigError
+from pipeline.files import read_json, read_rows, set_aside
+from sweeps.record.ledger import checksums
+
+
+def set_aside_damaged(folder: Path) -> list[Path]:
+    """Examine a sweep's folder at which nobody is at work; gives back what was damaged.
+
+    A finished trial one of whose files is not what it was loses its result, so that it is run again.
+    """
+    found = [path for path in (folder / "sweep.json", *folder.glob("*.parquet")) if _aside(path)]
+    for trial in sorted((folder / "trials").glob("[0-9]*")):
+        found += _trial(trial)
+    return found
+
+
+def _trial(trial: Path) -> list[Path]:
+    found = [trial / "trial.json"] if _aside(trial / "trial.json") else []
+    written = read_json(trial / "trial.json").get("files", {}) if (trial / "trial.json").exists() else {}
+    files = [*trial.glob("*.json"), *trial.glob("*.jsonl"), *trial.glob("*.yaml"), *trial.glob("checkpoints/*.*")]
+    damaged = [path for path in files if _aside(path)]
+    for name, checksum in checksums(trial).items():
+        if written.get(name, checksum) != checksum:
+            set_aside(trial / name, "is not what was written when the trial was finished")
+            damaged.append(trial / name)
+    missing = [trial / name for name in written if not (trial / name).exists()]
+    if (damaged or missing) and written and (trial / "result.json").exists():
+        set_aside(trial / "result.json", f"{(damaged + missing)[0].name} is lost: the trial is run again")
+    return found + damaged
+
+
+def _aside(path: Path) -> bool:
+    """Whether the file was damaged, and is aside now."""
+    examine = EXAMINED.get(path.suffix)
+    if examine is None or not path.is_file():
+        return False
+    try:
+        examine(path)
+    except (ConfigError, ValueError, OSError, yaml.YAMLError, pa.ArrowException, zipfile.BadZipFile, zlib.error) as why:
+        set_aside(path, " ".join(str(why).replace(f"{path}: ", "").split())[:200])
+        return True
+    return False
+
+
+def _yaml(path: Path) -> None:
+    if not isinstance(tree := yaml.safe_load(path.read_text(encoding="utf-8")), dict):
+        raise ValueError(f"must hold a mapping, got {type(tree).__name__}")
+
+
+def _rows(path: Path) -> None:
+    """Written whole or not at all: here even a last line without its end is damage."""
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        raise ValueError("the last line is torn")
+    for row in read_rows(path):
+        if not isinstance(row, dict):
+            raise ValueError(f"must hold JSON objects, got {json.dumps(row)[:20]}")
+
+
+def _checkpoint(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        if bad := archive.testzip():
+            raise ValueError(f"checksum of {bad} does not match")
+
+
+def _table(path: Path) -> None:
+    with pq.ParquetFile(path, page_checksum_verification=True) as table:
+        for _ in table.iter_batches():
+            pass
+
+
+EXAMINED: dict[str, Callable[[Path], object]] = {
+    ".json": read_json,
+    ".jsonl": _rows,
+    ".yaml": _yaml,
+    ".pt": _checkpoint,
+    ".parquet": _table,
+}

@@ -1,0 +1,210 @@
+"""A Ray to run trials on: one of our own on this machine, silent, and gone without a trace at the end; or a cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import ray
+from ray._private import parameter
+from ray._private.utils import read_ray_address
+from ray.tune.execution import class_cache
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+import pipeline
+import sweeps
+from pipeline.config import ConfigError
+from sweeps.machine import scratch
+from sweeps.machine.resources import gpus_needed
+from sweeps.specification.options import Resources
+from sweeps.storage.workplace import NOT_SHARED
+
+SHORTEST_SOCKET_PATH = 40
+"""Characters that Ray's folder may have so that its sockets stay below the system's limit (107)."""
+REACH_SECONDS = 5.0
+NODE_SECONDS = 60.0
+HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+HTTP2_SETTINGS = b"\4"
+"""Ray's server speaks gRPC, and so HTTP/2: client and server open with a frame of type 4 (RFC 9113, section 3.4)."""
+FOR_WORKERS = (
+    "RAY_AIR_NEW_OUTPUT",
+    "RAY_CHDIR_TO_TRIAL_DIR",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO",
+    "MALLOC_ARENA_MAX",
+    "MALLOC_MMAP_MAX_",
+    "MALLOC_TRIM_THRESHOLD_",
+)
+"""Settings of `sweeps` that matter in the workers, whose environment is otherwise their node's."""
+PRELOADED = ("ray.tune", "sweeps.running.worker", "pipeline.trial.run")
+"""What every worker imports while Ray is still starting, and not when its first trial comes: seconds each."""
+
+
+@contextmanager
+def session(resources: Resources) -> Iterator[None]:
+    """A Ray of our own on this machine, silent, gone without a trace at the end; or the one that runs already."""
+    if ray.is_initialized():
+        yield
+        return
+    _silence()
+    with scratch.folder() as folder:
+        own: dict[str, Any] = {"_temp_dir": str(folder)} if len(str(folder)) <= SHORTEST_SOCKET_PATH else {}
+        with _quick_start():
+            try:
+                ray.init(
+                    address="local",
+                    num_cpus=resources.workers * resources.cpus,
+                    num_gpus=gpus_needed(resources),
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.CRITICAL,
+                    _node_ip_address="127.0.0.1",
+                    _system_config={"preload_python_modules": list(PRELOADED)},
+                    **own,
+                )
+                yield
+            finally:
+                ray.shutdown()
+
+
+@contextmanager
+def _quick_start() -> Iterator[None]:
+    """Two settings of Ray's that `ray.init` and Tune have no argument for.
+
+    The autoscaler and the reader of log files are programs that nobody would miss; `ray start` has options for that.
+    And Tune asks for workers with some variables of the driver set. Those that Ray starts with have them anyway, but it
+    would leave these and start others: seconds of importing, twice.
+    """
+    fewer: Any = partial(parameter.RayParams, no_monitor=True, include_log_monitor=False)  # type: ignore[arg-type]
+    with (
+        _replaced(parameter, "RayParams", fewer),
+        _replaced(class_cache, "DEFAULT_ENV_VARS", {}),
+        _replaced(class_cache, "ENV_VARS_TO_PROPAGATE", set()),
+    ):
+        yield
+
+
+@contextmanager
+def _replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
+    before = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, before)
+
+
+@contextmanager
+def joined(address: str | None) -> Iterator[None]:
+    """Connected to an existing cluster, which is left as it was; without an address nothing happens.
+
+    Our own code travels with the connection; packages of others must be installed on the nodes.
+
+    Raises:
+        ConfigError: there is no Ray at `address`, or this machine is not part of it.
+    """
+    if address is None:
+        yield
+        return
+    _silence()
+    found = _find(address)
+    _reach(found)
+    packages = [str(Path(package.__path__[0]).resolve()) for package in (pipeline, sweeps)]
+    environment = {name: os.environ[name] for name in FOR_WORKERS if name in os.environ}
+    try:
+        ray.init(
+            address=found,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            runtime_env={"py_modules": packages, "excludes": ["__pycache__"], "env_vars": environment},
+        )
+    except Exception as error:  # Ray raises all kinds
+        raise ConfigError(f"--address: {found}: {_first_line(error)}") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _find(address: str) -> str:
+    """`auto` is $RAY_ADDRESS, or what `ray start` left on this node.
+
+    Ray's own `auto` takes any Ray that runs on the machine, and so that of another sweep.
+    """
+    if address != "auto":
+        return address
+    found = os.environ.get("RAY_ADDRESS") or read_ray_address()
+    if not found:
+        raise ConfigError("--address: auto: no Ray was started on this machine with `ray start`")
+    return found
+
+
+def _reach(address: str) -> None:
+    """Whether a Ray answers: Ray itself would wait for a minute, and end the process then."""
+    if address.startswith("ray://"):
+        raise ConfigError(
+            f"--address: {address}: Ray's client would run the sweep on the head node, away from its folder: "
+            "run elbosweep on a node of the cluster (or by `ray job submit`) with --address auto"
+        )
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ConfigError(f"--address: must be auto or HOST:PORT, got {address!r}")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS) as connection:
+            connection.sendall(HTTP2_HELLO)
+            answer = connection.recv(9)
+    except TimeoutError:
+        answer = b""
+    except (OSError, OverflowError) as error:
+        raise ConfigError(
+            f"--address: {address}: cannot be reached: {getattr(error, 'strerror', None) or error}"
+        ) from None
+    if answer[3:4] != HTTP2_SETTINGS:
+        raise ConfigError(f"--address: {address}: is not a Ray cluster")
+
+
+def cluster(address: str | None) -> dict[str, float] | None:
+    """What the joined cluster has, by Ray's names; None without one."""
+    return None if address is None else dict(ray.cluster_resources())
+
+
+def check_shared(runs_dir: Path) -> None:
+    """Every node of the joined cluster must see the runs folder, where a sweep has no storage.
+
+    Raises:
+        ConfigError: names the nodes that do not.
+    """
+    runs_dir.mkdir(parents=True, exist_ok=True)
+    nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+    look = ray.remote(num_cpus=0)(_sees)
+    with tempfile.NamedTemporaryFile(dir=runs_dir, prefix=".shared-") as file:
+        answers = []
+        for node in nodes:
+            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            answers.append(look.options(scheduling_strategy=there).remote(file.name))
+        try:
+            seen = ray.get(answers, timeout=NODE_SECONDS)
+        except ray.exceptions.RayError as error:
+            raise ConfigError(f"--address: a node of the cluster cannot run our code: {_first_line(error)}") from None
+    if blind := [node["NodeManagerAddress"] for node, answer in zip(nodes, seen) if not answer]:
+        raise ConfigError(f"{runs_dir}: on node {', '.join(blind)}: {NOT_SHARED}")
+
+
+def _sees(path: str) -> bool:
+    return Path(path).exists()
+
+
+def _silence() -> None:
+    for name in ("ray", "ray.tune", "ray.train"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
