@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from analysis import figures, theme, wording
+from analysis import figures, wording
+from analysis.figures import theme
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 import synthetic
 import synthetic_tables as truth
 
-from analysis import planning, statistics, tables
+from analysis import statistics, tables
+from analysis.statistics import planning
 from analysis.tables import TableError
 
 

@@ -17,11 +17,20 @@ from matplotlib.figure import Figure as Canvas
 from synthetic import write
 from synthetic_tables import FLOOR, HOSTILE, MONTE_CARLO_COST, true_bound
 
-from analysis import report, tables, theme
-from analysis.document import Figure, Findings, Gallery, Note, Page, Table
-from analysis.headline import headline
-from analysis.pages import elbo_vs_dimension, mc_variance, overview, pictures, provenance, summary, training_curves
-from analysis.pages.common import studied_dimension, with_configuration
+from analysis import report, tables
+from analysis.__main__ import main
+from analysis.document.blocks import Figure, Findings, Gallery, Note, Page, Table
+from analysis.document.render import write_pages
+from analysis.figures import theme
+from analysis.pages import provenance
+from analysis.pages.common import with_configuration
+from analysis.pages.elbo_vs_dimension import page as elbo_vs_dimension
+from analysis.pages.mc_variance import page as mc_variance
+from analysis.pages.overview import answers as summary
+from analysis.pages.overview import page as overview
+from analysis.pages.pictures import page as pictures
+from analysis.pages.pictures import training_curves
+from analysis.statistics.headline import headline, studied_dimension
 
 SMALL: dict[str, Any] = {"dims": (2, 8), "num_samples": (1,), "search_trials": 2, "confirm_trials": 1, "epochs": 3}
 VOID = {"meta", "img", "br", "wbr", "use", "path", "rect", "circle", "image", "stop"}
@@ -74,13 +83,13 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pages(run: Path) -> list[Page]:
-    return [module.page(tables.load(run)) for module in report.PAGES]
+    return [build(tables.load(run)) for build in report.PAGES.values()]
 
 
 @pytest.fixture(scope="module")
 def written(run: Path, pages: list[Page], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `report.write` writes, from pages that the other tests share."""
-    return report.write_pages(tables.load(run), pages, tmp_path_factory.mktemp("reports") / "hostile").parent
+    return write_pages(tables.load(run), pages, tmp_path_factory.mktemp("reports") / "hostile").parent
 
 
 @pytest.fixture(scope="module")
@@ -224,8 +233,8 @@ def test_same_tables_same_bytes(tmp_path: Path) -> None:
 
 def test_pages_depend_on_their_tables_alone(run: Path, pages: list[Page]) -> None:
     """The cheap half of the test above: every frame, caption and sentence twice."""
-    for module, first in zip(report.PAGES, pages, strict=True):
-        second = module.page(tables.load(run))
+    for build, first in zip(report.PAGES.values(), pages, strict=True):
+        second = build(tables.load(run))
         for a, b in zip(first.blocks, second.blocks, strict=True):
             assert type(a) is type(b)
             if isinstance(a, Table) and isinstance(b, Table):
@@ -467,8 +476,8 @@ def test_what_is_missing_is_said(tmp_path: Path, options: dict[str, Any], module
 )
 def test_no_panel_is_empty(tmp_path: Path, options: dict[str, Any]) -> None:
     data = sweep(tmp_path, **options)
-    for module in report.PAGES:
-        for canvas in draw(module.page(data)):
+    for build in report.PAGES.values():
+        for canvas in draw(build(data)):
             axes = canvas.axes[0]
             drawn = sum(np.isfinite(np.asarray(line.get_ydata(), dtype=float)).sum() for line in axes.lines)
             assert drawn + len(axes.patches) > 0, axes.get_title()
@@ -479,8 +488,8 @@ def test_an_empty_sweep_has_a_report(tmp_path: Path) -> None:
     empty = {name: getattr(data, name).head(0) for name in tables.TABLES}
     data = tables.Sweep(**{**vars(data), **empty})
     assert "no trial yet" in notes(overview.page(data))
-    for module in report.PAGES:
-        draw(module.page(data))
+    for build in report.PAGES.values():
+        draw(build(data))
 
 
 # --- programs and the notebook --------------------------------------------------------------------------------------
@@ -488,7 +497,7 @@ def test_an_empty_sweep_has_a_report(tmp_path: Path) -> None:
 
 def test_one_page_as_a_program(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = sweep(tmp_path, **NOTHING)
-    assert report.script(mc_variance.page, [str(data.folder), str(tmp_path / "out")]) == 0
+    assert main(["mc_variance", str(data.folder), str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
     assert "no variance study" in said
     reader = read((tmp_path / "out" / "mc_variance.html").read_text(encoding="utf-8"))
@@ -496,7 +505,7 @@ def test_one_page_as_a_program(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_a_program_without_tables_says_so_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert report.script(mc_variance.page, [str(tmp_path)]) == 2
+    assert main(["mc_variance", str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
 
 

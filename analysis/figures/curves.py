@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from analysis import theme
-from analysis.theme import GRID, INK, MUTED, PAPER
+from analysis.figures import theme
+from analysis.figures.theme import GRID, INK, MUTED, PAPER
 
 Style = dict[str, Any]
 """matplotlib's line properties."""

@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from analysis import theme
+from analysis.figures import theme
 from analysis.figures.curves import interval
-from analysis.theme import GRID, INK, MUTED, PAPER
+from analysis.figures.theme import GRID, INK, MUTED, PAPER
 
 
 def bars(

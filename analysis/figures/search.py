@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from analysis import theme
-from analysis.theme import MUTED, PAPER
+from analysis.figures import theme
+from analysis.figures.theme import MUTED, PAPER
 
 
 def search_history(axes: Axes, frame: pd.DataFrame, *, y: str, best: str, title: str, y_label: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import figures, statistics
-from analysis.document import Block, Code, Figure, Heading, Note, Page, Panel, Table
+from analysis.document.blocks import Block, Code, Figure, Heading, Note, Page, Panel, Table
 from analysis.tables import Sweep
 from analysis.wording import count
 

@@ -94,7 +94,7 @@ def plan(
     runs_dir: RunsDir = RUNS,
 ) -> None:
     """The cheapest L, images and replicates that reach a standard error, from a sweep's variance study."""
-    from analysis.planning import plan as plan_of
+    from analysis.statistics.planning import plan as plan_of
     from analysis.tables import load
     from pipeline.config import ConfigError
     from sweeps.record.folders import refresh

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from analysis import tables
-from analysis.intervals import summarise
+from analysis.statistics.intervals import summarise
 from analysis.tables import Sweep
 
 Sweeps = Mapping[str, Sweep]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from analysis import tables
-from analysis.curves import variance_slopes
-from analysis.variance_components import k3_divergence, predicted_vs_measured
+from analysis.statistics.curves import variance_slopes
+from analysis.statistics.variance_components import k3_divergence, predicted_vs_measured
 from tests.reproductions.lines import Line, Sweeps, interval, mean, replicates
 
 DIM = ("model.latent_dim",)

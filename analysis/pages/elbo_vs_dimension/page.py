@@ -8,11 +8,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import figures, statistics, theme
-from analysis.document import Block, Figure, Heading, Note, Page, Panel, Table
-from analysis.headline import DIMENSION, Headline, headline, sizes
-from analysis.pages import comparison
-from analysis.pages.common import BOUND, spread
+from analysis import figures, statistics
+from analysis.document.blocks import Block, Figure, Heading, Note, Page, Panel, Table
+from analysis.figures import theme
+from analysis.pages.common import spread
+from analysis.pages.elbo_vs_dimension import comparison
+from analysis.statistics.headline import BOUND, DIMENSION, Headline, headline, sizes
 from analysis.tables import Sweep
 from analysis.wording import axis, figure, interval, label, listed
 

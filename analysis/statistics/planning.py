@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.intervals import EVERYTHING, By, Floats, as_list
+from analysis.statistics.intervals import EVERYTHING, By, Floats, as_list
+from analysis.statistics.variance_components import between_replicates
 from analysis.tables import Sweep, TableError, joined
-from analysis.variance_components import between_replicates
 
 NEW_IMAGES, THIS_SPLIT = "new images", "this split"
 COLUMNS = ["quantity", "sampling", "num_importance_samples", "scope", "reachable"]

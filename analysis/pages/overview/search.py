@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import figures, statistics
-from analysis.document import Block, Figure, Heading, Note, Panel, Table
-from analysis.pages.common import BOUND, RANK
+from analysis.document.blocks import Block, Figure, Heading, Note, Panel, Table
+from analysis.statistics.headline import BOUND, RANK
 from analysis.tables import Sweep
 from analysis.wording import axis, count, figure, label
 

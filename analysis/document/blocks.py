@@ -10,7 +10,7 @@ import pandas as pd
 from markupsafe import escape
 from matplotlib.axes import Axes
 
-from analysis import theme
+from analysis.figures import theme
 
 
 @dataclass(frozen=True)

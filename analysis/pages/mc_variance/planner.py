@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis import planning
-from analysis.document import Block, Heading, Note, Table, Text
-from analysis.headline import DIMENSION
+from analysis.document.blocks import Block, Heading, Note, Table, Text
+from analysis.statistics import planning
+from analysis.statistics.headline import DIMENSION
 from analysis.tables import Sweep, TableError
 from analysis.wording import count, figure, label
 

@@ -7,10 +7,10 @@
 The concepts have a file each: `intervals`, `curves`, `comparisons`, `variance_components`, `selection`.
 """
 
-from analysis.comparisons import holm, overall_verdict, paired_differences, verdict
-from analysis.curves import fit_slope, gradient_slopes, knee, per_dimension_counts, variance_slopes
-from analysis.intervals import bootstrap, share_interval, summarise, t_interval, variance_interval
-from analysis.selection import (
+from analysis.statistics.comparisons import holm, overall_verdict, paired_differences, verdict
+from analysis.statistics.curves import fit_slope, gradient_slopes, knee, per_dimension_counts, variance_slopes
+from analysis.statistics.intervals import bootstrap, share_interval, summarise, t_interval, variance_interval
+from analysis.statistics.selection import (
     best_configurations,
     calibration_summary,
     outcomes,
@@ -18,7 +18,7 @@ from analysis.selection import (
     search_history,
     time_shares,
 )
-from analysis.variance_components import (
+from analysis.statistics.variance_components import (
     draws_needed,
     efficiency,
     k3_divergence,

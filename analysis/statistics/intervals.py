@@ -179,3 +179,10 @@ def groups(frame: pd.DataFrame, keys: list[str]) -> list[tuple[tuple[Any, ...], 
     if not keys:
         return [((), frame)]
     return list(frame.groupby(keys, dropna=False))
+
+
+def geometric_means(frame: pd.DataFrame, value: str, by: list[str], *, unit: str | None = None) -> pd.DataFrame:
+    """`summarise` on the log scale and back: for variances, which are positive and compared by their ratios."""
+    positive = frame[frame[value] > 0]
+    table = summarise(positive.assign(**{value: np.log(positive[value])}), value, by, unit=unit)
+    return table.assign(**{name: np.exp(table[name]) for name in ("mean", "low", "high")})

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.intervals import By, as_list, share_interval, summarise
+from analysis.statistics.intervals import By, as_list, share_interval, summarise
 
 COMPONENTS = ("between_replicates", "between_images", "monte_carlo")
 METRICS = {

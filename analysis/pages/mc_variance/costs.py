@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import figures, statistics, theme
-from analysis.document import Block, Figure, Heading, Panel, Table, Text
-from analysis.headline import DIMENSION
+from analysis import figures, statistics
+from analysis.document.blocks import Block, Figure, Heading, Panel, Table, Text
+from analysis.figures import theme
 from analysis.pages.common import ELBO, KL, among, named, sizes, with_configuration
+from analysis.statistics.headline import DIMENSION
 from analysis.tables import Sweep
 from analysis.wording import axis, count, figure, label, listed
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.document import Block, Gallery, Heading, Note, Page, Picture
-from analysis.pages import training_curves
-from analysis.pages.common import BOUND, RANK
+from analysis.document.blocks import Block, Gallery, Heading, Note, Page, Picture
+from analysis.pages.pictures import training_curves
+from analysis.statistics.headline import BOUND, RANK
 from analysis.tables import Sweep
 from analysis.wording import count, figure, label
 

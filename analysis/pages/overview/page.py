@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from analysis import figures, statistics, tables
-from analysis.document import Block, Figure, Heading, Note, Page, Panel, Table, Text, Tiles
-from analysis.headline import sizes
-from analysis.pages import search, summary
-from analysis.pages.common import BOUND, RANK
+from analysis.document.blocks import Block, Figure, Heading, Note, Page, Panel, Table, Text, Tiles
+from analysis.pages.overview import answers as summary
+from analysis.pages.overview import search
+from analysis.statistics.headline import BOUND, RANK, sizes
 from analysis.tables import Sweep
 from analysis.wording import count, figure, interval, label, listed
 

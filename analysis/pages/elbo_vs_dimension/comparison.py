@@ -7,10 +7,11 @@ from functools import partial
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import figures, statistics, theme
-from analysis.document import Block, Figure, Heading, Note, Panel, Table
-from analysis.headline import DIMENSION, Headline
-from analysis.pages.common import BOUND, estimators_apart, spread
+from analysis import figures, statistics
+from analysis.document.blocks import Block, Figure, Heading, Note, Panel, Table
+from analysis.figures import theme
+from analysis.pages.common import spread
+from analysis.statistics.headline import BOUND, DIMENSION, Headline, estimators_apart
 from analysis.tables import Sweep
 from analysis.wording import axis, count, interval, label, listed
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.intervals import CONFIDENCE, By, Floats, as_list, summarise
+from analysis.statistics.intervals import CONFIDENCE, By, Floats, as_list, summarise
 from analysis.tables import unit_of, varying
 from analysis.wording import figure, interval, label
 

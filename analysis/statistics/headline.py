@@ -14,8 +14,13 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import statistics, tables
-from analysis.wording import count, label
+from analysis import tables
+from analysis.statistics.comparisons import paired_differences
+from analysis.statistics.curves import knee
+from analysis.statistics.intervals import summarise
+from analysis.statistics.selection import best_configurations
+from analysis.tables import Sweep
+from analysis.wording import count, label, listed
 
 DIMENSION = "model.latent_dim"
 CELL = ("kl.estimator", "objective.num_samples")
@@ -49,7 +54,7 @@ class Headline:
         """Mean and 95 % interval of `value` for each D and series; empty where the sweep did not measure it."""
         if value not in self.replicates.columns:
             return pd.DataFrame(columns=[DIMENSION, "series", "n", "mean", "low", "high"])
-        table = statistics.summarise(self.replicates, value, [DIMENSION, "series"], unit=self.unit)
+        table = summarise(self.replicates, value, [DIMENSION, "series"], unit=self.unit)
         if value == "test.active_units":  # between 0 and D, which Student's t does not know
             table["low"] = table["low"].clip(lower=0.0)
             table["high"] = table["high"].clip(upper=table[DIMENSION].astype(float))
@@ -117,7 +122,7 @@ def _winners(replicates: pd.DataFrame, cell: list[str]) -> pd.Series:
     ranked = {"test.elbo", "validation.elbo"} <= set(replicates.columns)
     if replicates.empty or not ranked:
         return pd.Series(False, index=replicates.index)
-    best = statistics.best_configurations(replicates, per=[DIMENSION, *cell], count=1)
+    best = best_configurations(replicates, per=[DIMENSION, *cell], count=1)
     confirmed = set(best.loc[best["confirmed"], "config_hash"])
     is_confirm = replicates["phase"] == "confirm"
     fresh = replicates["config_hash"].isin(confirmed) & is_confirm
@@ -137,3 +142,42 @@ def _name(row: Mapping[Any, Any], varies: set[str]) -> str:
 def sizes(frame: pd.DataFrame) -> str:
     """`n = 12 trials, 36 replicates`, for captions."""
     return f"n = {count(frame['trial'].nunique(), 'trial')}, {count(len(frame), 'replicate')}"
+
+
+BOUND, RANK = "test.elbo", "validation.elbo"
+
+
+def studied_dimension(sweep: Sweep, variance: pd.DataFrame) -> int:
+    """The D that curves against L are drawn for: the knee of the best curve, or the one with most replicates."""
+    chosen = headline(sweep)
+    if BOUND in chosen.replicates and chosen.replicates[BOUND].notna().any():
+        found = knee(chosen.replicates, BOUND, within="series")
+        best = found.iloc[int(found["best_mean"].argmax())]["knee"]
+        if (variance[DIMENSION] == best).any():
+            return int(best)
+    sizes = variance.drop_duplicates(["trial", "replicate"])[DIMENSION].value_counts()
+    return int(max(sizes[sizes == sizes.max()].index))
+
+
+def estimators_apart(chosen: Headline) -> tuple[pd.DataFrame, str | None]:
+    """Paired differences between KL estimators, or the reason why there are none."""
+    empty, everything = pd.DataFrame(), pd.concat([chosen.replicates, chosen.passed])
+    if BOUND not in everything or "kl.estimator" not in everything or everything.empty:
+        return empty, "The KL estimator's influence was not measured."
+    if everything["kl.estimator"].nunique() < 2:
+        return empty, "All trials use one KL estimator, so there is nothing to compare."
+    # A design crosses the estimators: that is where they are compared, whatever the curve rests on.
+    designed = everything[everything["phase"] == "factorial"]
+    for rows in (chosen.replicates, designed):
+        if rows["kl.estimator"].nunique() > 1:
+            table = paired_differences(rows, BOUND, "kl.estimator")
+            table = table[table["n"] > 0]
+            if not table.empty:
+                return table, None
+    trials = everything.drop_duplicates("trial")["kl.estimator"].value_counts().sort_index()
+    tried = listed([f"{label(name)} in {count(int(number), 'trial')}" for name, number in trials.items()])
+    return empty, (
+        f"Whether the KL estimator matters, this sweep cannot say: it tried {tried}, but no two trials differ in the "
+        "estimator alone, so a difference could as well come from the other settings. As a factor (factors: "
+        "kl.estimator) it would be compared seed by seed."
+    )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.intervals import CONFIDENCE, By, as_list, summarise
+from analysis.statistics.intervals import CONFIDENCE, By, as_list, summarise
 from analysis.tables import configuration_columns
 
 WINNERS_CURSE = "chosen and measured on the same replicates: biased upwards"
@@ -178,3 +178,12 @@ def calibration_summary(calibration: pd.DataFrame, limit: float = 5.0) -> pd.Dat
         "estimator": worst,
     }
     return pd.DataFrame([row])
+
+
+FIRST_SHARE, LAST_SHARE = 0.05, 0.1
+"""Of the epochs: what the axis need not show, and where a best epoch says that training was still paying."""
+
+
+def best_was_late(replicates: pd.DataFrame) -> int:
+    """Replicates whose best epoch lies in the last tenth: where most do, training was too short."""
+    return int((replicates["best_epoch"] >= (1.0 - LAST_SHARE) * replicates["epochs"]).sum())

@@ -8,23 +8,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import figures, statistics, theme
-from analysis.document import Block, Figure, Heading, Note, Page, Panel, Table
-from analysis.headline import DIMENSION
-from analysis.pages import gradients_and_priors, planner, variance_costs
-from analysis.pages.common import (
-    ELBO,
-    KL,
-    among,
-    geometric_means,
-    named,
-    sizes,
-    slope_text,
-    spread,
-    studied_dimension,
-    with_configuration,
-    yes_no,
-)
+from analysis import figures, statistics
+from analysis.document.blocks import Block, Figure, Heading, Note, Page, Panel, Table
+from analysis.figures import theme
+from analysis.pages.common import ELBO, KL, among, named, sizes, slope_text, spread, with_configuration, yes_no
+from analysis.pages.mc_variance import costs as variance_costs
+from analysis.pages.mc_variance import gradients as gradients_and_priors
+from analysis.pages.mc_variance import planner
+from analysis.statistics.headline import DIMENSION, studied_dimension
+from analysis.statistics.intervals import geometric_means
 from analysis.tables import Sweep
 from analysis.wording import axis, count, label, listed
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis.intervals import CONFIDENCE, EVERYTHING, By, Floats, as_list, groups, summarise, t_interval
+from analysis.statistics.intervals import CONFIDENCE, EVERYTHING, By, Floats, as_list, groups, summarise, t_interval
 
 # Expected slopes of log signal-to-noise (Rainforth et al. 2018; Tucker et al. 2018): L averages, K sharpens the bound.
 SNR_SLOPES_IN_K = {

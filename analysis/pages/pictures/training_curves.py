@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import figures, statistics, theme
-from analysis.document import Block, Figure, Heading, Panel
-from analysis.headline import DIMENSION
+from analysis import figures, statistics
+from analysis.document.blocks import Block, Figure, Heading, Panel
+from analysis.figures import theme
+from analysis.statistics.headline import DIMENSION
+from analysis.statistics.selection import FIRST_SHARE, best_was_late
 from analysis.tables import Sweep
 from analysis.wording import count
 
 TRAIN, VALIDATION = "train.bits_per_dim", "validation.bits_per_dim"
 MOST_LINES = 6
-FIRST_SHARE, LAST_SHARE = 0.05, 0.1
-"""Of the epochs: what the axis need not show, and where a best epoch says that training was still paying."""
 
 
 def blocks(sweep: Sweep, ranked: pd.DataFrame) -> list[Block]:
@@ -66,11 +66,6 @@ def _by_d(rows: pd.DataFrame, trials: pd.DataFrame) -> tuple[pd.DataFrame, dict[
         for place, name in enumerate(dict.fromkeys(lines["series"]))
     }
     return lines, looks
-
-
-def best_was_late(replicates: pd.DataFrame) -> int:
-    """Replicates whose best epoch lies in the last tenth: where most do, training was too short."""
-    return int((replicates["best_epoch"] >= (1.0 - LAST_SHARE) * replicates["epochs"]).sum())
 
 
 def _sentence(sweep: Sweep, rows: pd.DataFrame) -> str:

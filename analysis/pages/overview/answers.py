@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from analysis import planning, statistics
-from analysis.document import Block, Findings
-from analysis.headline import DIMENSION, Headline, headline
-from analysis.pages.common import BOUND, estimators_apart, slope_text, studied_dimension, with_configuration
-from analysis.pages.training_curves import best_was_late
+from analysis import statistics
+from analysis.document.blocks import Block, Findings
+from analysis.pages.common import slope_text, with_configuration
+from analysis.statistics import planning
+from analysis.statistics.headline import BOUND, DIMENSION, Headline, estimators_apart, headline, studied_dimension
+from analysis.statistics.selection import best_was_late
 from analysis.tables import Sweep
 from analysis.wording import count, figure, interval
 
