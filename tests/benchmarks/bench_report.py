@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks.timing import table
-
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the tests import each other by their plain names
 import synthetic
+
+from tests.benchmarks.timing import table
 
 IMPORTING = time.process_time()
 from analysis import report  # noqa: E402

@@ -20,7 +20,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import tests.fake_trial as fake_trial
+import fake_trial as fake_trial
+
 from pipeline.config import TrialConfig
 from pipeline.files import write_json
 from tests.benchmarks.timing import table

@@ -14,10 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from trial_folders import CONFIG, history_rows, write_trial
+
 from sweeps.tracking import offline
 from sweeps.tracking.trial_run import epoch_metrics
 from sweeps.tracking.trial_runs import TrialRuns
-from tests.trial_folders import CONFIG, history_rows, write_trial
 
 TRIALS, EPOCHS, REPLICATES = 20, 60, 3
 LIMIT = 0.15

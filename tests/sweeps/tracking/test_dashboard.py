@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from wandb_server import KEY, serving
 
 from pipeline.config import ConfigError
 from sweeps.tracking import dashboard
 from sweeps.tracking.dashboard import View, leet_command
-from tests.wandb_server import KEY, serving
 
 VIEW = View("demo-0a1b2c", "vae", "lab", varied=("model.latent_dim", "training.learning_rate"), description="A sweep.")
 
@@ -91,13 +91,13 @@ def test_nothing_is_saved_without_a_key(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_workspace_and_report_are_saved_online(tmp_path: Path) -> None:
     script = (
         "from sweeps.tracking.dashboard import publish\n"
-        "from tests.test_dashboard import VIEW\n"
+        "from tests.sweeps.tracking.test_dashboard import VIEW\n"
         "print(*publish(VIEW), sep='\\n')"
     )
     with serving() as server:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
         environ |= {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, "WANDB_DIR": str(tmp_path)}
-        root = Path(__file__).parent.parent
+        root = Path(__file__).parents[3]
         done = subprocess.run([sys.executable, "-c", script], cwd=root, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     saved = [request for request in server.requests if request.operation.lower().startswith("upsertview")]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from linear_vae import images_of, linear_vae, set_best_posterior
 from torch.distributions import kl_divergence
 
 from pipeline.evaluation.prior_study import prior_estimates
 from pipeline.model.linear_gaussian import standard_normal
 from pipeline.model.vae import VAE
-from tests.linear_vae import images_of, linear_vae, set_best_posterior
 from tests.reproductions import prior, why
 
 

@@ -20,6 +20,7 @@ import pandas as pd
 import pytest
 import ray  # noqa: F401  brings psutil with it
 import yaml
+from fake_trial import SWEEP
 from pandas.testing import assert_frame_equal
 
 from pipeline.files import read_json
@@ -98,7 +99,7 @@ class Chain:
         path = self.folder / "chain.yaml"
         path.write_text(yaml.safe_dump(self.tree))
         command = "resume" if (self.sweep / "spec.yaml").exists() else "run"
-        script = str(Path(__file__).with_name("fake_sweep.py"))
+        script = str(SWEEP)
         environ = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
         with (self.folder / "said.txt").open("a") as said:
             self.process = subprocess.Popen(

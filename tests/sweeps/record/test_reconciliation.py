@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from fake_trial import run_trial
+from fake_trial import SWEEP, run_trial
 
 from sweeps.cli import main as cli
 from sweeps.cli import status
@@ -170,7 +170,14 @@ def driver(command: str, folder: Path) -> subprocess.Popen[str]:
     base = {"training": {"epochs": 6, "gradient_clip": 0.25}, "replicates": 2}
     factors = {"model.latent_dim": [2, 4, 8], "objective.free_bits": [0.0, 1.0]}  # 1 fails at epoch 2
     path.write_text(yaml.safe_dump({"name": "slow", "base": base, "factors": factors, "retries": 0}))
-    script = [sys.executable, str(Path(__file__).with_name("fake_sweep.py")), command, str(folder), str(path), "2"]
+    script = [
+        sys.executable,
+        str(SWEEP),
+        command,
+        str(folder),
+        str(path),
+        "2",
+    ]
     environ = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
     return subprocess.Popen(script, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environ)
 

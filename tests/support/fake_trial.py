@@ -16,6 +16,9 @@ from typing import Any
 from pipeline.config import TrialConfig, config_hash, flatten
 from pipeline.files import write_json, write_rows
 
+SWEEP = Path(__file__).with_name("fake_sweep.py")
+"""A whole sweep of fake trials as a program."""
+
 
 def bound(config: TrialConfig) -> float:
     """A smooth function of the configuration, best at 8 dimensions and a learning rate of 1e-3; noise by replicate."""

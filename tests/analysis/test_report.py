@@ -510,7 +510,7 @@ def test_a_program_without_tables_says_so_in_one_line(tmp_path: Path, capsys: py
 
 
 def test_the_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    notebook = json.loads((Path(__file__).parents[1] / "docs" / "report.ipynb").read_text(encoding="utf-8"))
+    notebook = json.loads((Path(__file__).parents[2] / "docs" / "report.ipynb").read_text(encoding="utf-8"))
     monkeypatch.setenv("ELBOSWEEP_RUN", str(sweep(tmp_path).folder))
     names: dict[str, Any] = {}
     for cell in notebook["cells"]:

@@ -20,7 +20,7 @@ from sweeps.specification.reading import find, load
 from sweeps.specification.spec import Resources
 from sweeps.storage.storage import Storage
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 GUIDE = DOCS / "cluster.md"
 FILES = sorted((DOCS / "cluster").iterdir())
 OPERATORS = {"&&", "||", ";", "&", "|"}

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from trial_folders import CONFIG, history_rows, log_epochs, write_trial
+from wandb_server import KEY, Request, WandbServer, serving
 
 from pipeline.config import ConfigError
 from sweeps.tracking import offline, transaction_log
 from sweeps.tracking.sync import CLIENT_RETRIES, sync
 from sweeps.tracking.trial_run import epoch_metrics
 from sweeps.tracking.trial_runs import TrialRuns
-from tests.trial_folders import CONFIG, history_rows, log_epochs, write_trial
-from tests.wandb_server import KEY, Request, WandbServer, serving
 
 
 @pytest.fixture(autouse=True)

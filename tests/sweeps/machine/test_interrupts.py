@@ -19,6 +19,7 @@ import pytest
 import ray
 import ray.cloudpickle
 import yaml
+from fake_trial import SWEEP
 from rich.console import Console
 
 from pipeline.files import read_json
@@ -200,7 +201,14 @@ def driver(runs_dir: Path, name: str, seconds: float) -> subprocess.Popen[str]:
     path = runs_dir / f"{name}.yaml"
     base = {"training": {"epochs": 3, "gradient_clip": seconds}, "replicates": 2}
     path.write_text(yaml.safe_dump(tree(name, base=base, factors={"model.latent_dim": [2, 4]})))
-    script = [sys.executable, str(Path(__file__).with_name("fake_sweep.py")), "run", str(runs_dir), str(path), "1"]
+    script = [
+        sys.executable,
+        str(SWEEP),
+        "run",
+        str(runs_dir),
+        str(path),
+        "1",
+    ]
     environ = {**os.environ, "TMPDIR": str(runs_dir / "t")}
     return subprocess.Popen(script, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environ)
 

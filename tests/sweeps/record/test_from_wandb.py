@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from fake_trial import run_trial
+from trial_folders import variance_rows, write_rows
+from wandb_server import KEY, Request, WandbServer, serving
 
 from analysis import tables
 from pipeline.config import ConfigError
@@ -25,8 +27,6 @@ from sweeps.specification.reading import parse
 from sweeps.tracking.sync import sync
 from sweeps.tracking.trial_run import TrackingSettings
 from sweeps.tracking.trial_runs import TrialRuns, sweep_id
-from tests.trial_folders import variance_rows, write_rows
-from tests.wandb_server import KEY, Request, WandbServer, serving
 
 FAILS, RUNS_ON = 1, 3
 

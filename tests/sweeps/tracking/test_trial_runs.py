@@ -16,15 +16,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from trial_folders import CONFIG, METRICS, history_rows, log_epochs, variance_rows, write_trial
+from wandb_server import KEY, serving
 
 from pipeline.config import flatten
 from sweeps.tracking import offline, online
 from sweeps.tracking.trial_run import TrackingSettings, epoch_metrics, metrics_of
 from sweeps.tracking.trial_runs import TrialRuns, choose_mode, sweep_id
-from tests.trial_folders import CONFIG, METRICS, history_rows, log_epochs, variance_rows, write_trial
-from tests.wandb_server import KEY, serving
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -271,7 +271,7 @@ def test_after_a_kill_the_resumed_run_is_whole(
         import time
         from pathlib import Path
         from sweeps.recorder import TrialRuns
-        from tests.trial_folders import CONFIG, log_epochs
+        from trial_folders import CONFIG, log_epochs
         runs = TrialRuns(Path({str(tmp_path)!r}), "demo")
         runs.start(0, CONFIG, "search")
         log_epochs(runs, 0, range(10))
@@ -384,7 +384,7 @@ def test_full_disk_costs_one_warning(tmp_path: Path) -> None:
         import resource
         from pathlib import Path
         from sweeps.recorder import TrialRuns
-        from tests.trial_folders import CONFIG
+        from trial_folders import CONFIG
         resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
         runs = TrialRuns(Path({str(tmp_path)!r}), "demo", warn=print)
         runs.start(0, CONFIG, "search")
@@ -519,7 +519,7 @@ OFFLINE_SWEEP = """
     import sys
     from pathlib import Path
     from sweeps.recorder import TrialRuns
-    from tests.trial_folders import CONFIG
+    from trial_folders import CONFIG
     folder = Path(sys.argv[1])
     runs = TrialRuns(folder, "demo")
     runs.start(0, CONFIG, "search")
