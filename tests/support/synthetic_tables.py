@@ -348,6 +348,6 @@ def references(options: Options) -> pd.DataFrame:
         ("histogram_floor", np.nan, s, FLOOR) for s in ("train", "validation", "test")
     ]
     rows += [("ppca", float(d), "test", float(true_bound(d, "closed_form", 1)) - 8.0) for d in options.dims]
-    frame = pd.DataFrame(rows, columns=["reference", "latent_dim", "split", "nats"])
+    frame = pd.DataFrame(rows, columns=["reference", "model.latent_dim", "split", "nats"])
     frame["bits_per_dim"] = -frame["nats"] / (PIXELS * np.log(2.0))
     return frame
