@@ -129,6 +129,12 @@ def fit_slope(
     errors), and the interval is Student t over the slopes of the units. With a single unit only the regression's error
     is left, scaled up where the points scatter more than their errors say; `method` names it.
 
+    >>> frame = pd.DataFrame({"trial": [0, 0, 1, 1], "replicate": 0, "num_samples": [1, 4, 1, 4]})
+    >>> frame["variance"] = [8.0, 2.0, 4.0, 1.0]
+    >>> fit_slope(frame, by=(), error=None)[["n", "slope"]]
+       n  slope
+    0  2   -1.0
+
     log s^2 is biased low by half its squared relative error; that is added back before fitting.
 
     Args:
