@@ -34,6 +34,7 @@ class Reader(HTMLParser):
         self.text.append(data)
 
     def all(self, tag: str, attribute: str) -> list[str]:
+        """The values of an attribute of every such tag."""
         return [str(attributes[attribute]) for name, attributes in self.tags if name == tag and attribute in attributes]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from html_reader import Reader, read
-from synthetic_tables import HOSTILE
+from synthetic_truth import HOSTILE
 
 from analysis import tables
 from analysis.document.blocks import Figure, Gallery, Page

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
-import synthetic_tables as truth
+import synthetic_truth as truth
 
 from analysis import statistics, tables
 from analysis.statistics import planning

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
-import synthetic_tables as truth
+import synthetic_truth as truth
 from scipy import stats
 
 from analysis import statistics, tables

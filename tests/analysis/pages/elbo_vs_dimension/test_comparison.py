@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from report_pages import sweep
-from synthetic_tables import MONTE_CARLO_COST, true_bound
+from synthetic_truth import MONTE_CARLO_COST, true_bound
 
 from analysis.document.blocks import Figure
 from analysis.pages.elbo_vs_dimension.page import page as page_of

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure as Canvas
 from report_pages import sweep
-from synthetic_tables import FLOOR
+from synthetic_truth import FLOOR
 
 from analysis.pages.elbo_vs_dimension.curve import bound, sentence
 from analysis.statistics.headline import headline
