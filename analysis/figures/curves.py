@@ -51,7 +51,7 @@ def against(
     axes.margins(y=0.1)
     if y.log:
         _fit(axes, points[y.column])
-    if series.legend and (len(names) > 1 or axes.get_legend_handles_labels()[1][1:]):
+    if len(names) > 1 or axes.get_legend_handles_labels()[1][1:]:
         theme.legend_below(axes)
 
 
@@ -63,7 +63,7 @@ def _mean_line(axes: Axes, means: pd.DataFrame, x: Axis, series: Series, name: s
     joined = dict(look, linestyle=look["linestyle"] if len(means) > 1 else "")
     axes.plot(
         centre, means["mean"], **joined, linewidth=1.1, markersize=5, markeredgecolor=PAPER, markeredgewidth=0.8,
-        label=series.text(name) if series.legend else None, zorder=4,
+        label=series.text(name), zorder=4,
     )  # fmt: skip
 
 

@@ -33,8 +33,6 @@ class Series:
     """Value of the column -> its look, in the order of the legend."""
     texts: Mapping[str, str] = field(default_factory=dict)
     """Value of the column -> what the legend says of it, where that is more than the value itself."""
-    legend: bool = True
-    """False for one of several panels that are read together, where another has the legend."""
 
     def text(self, name: str) -> str:
         """What the legend says."""
