@@ -36,11 +36,11 @@ def test_the_bootstrap_of_the_knee_reproduces_its_sampling_distribution() -> Non
     """Over fresh sweeps the knee falls on each D with some frequency; the bootstrap's interval holds the usual ones."""
     means, rng = {2: -20.0, 4: -11.0, 8: -10.2, 16: -10.0}, np.random.default_rng(4)
     tables_ = [statistics.knee(curve(means, 0.5, 5, rng), "test.elbo", resamples=400) for _ in range(150)]
-    found = pd.concat(tables_, ignore_index=True)
-    limit = 16 if found["knee"].median() == 16 else 8
-    covered = (found["low"] <= limit) & (limit <= found["high"])
+    knees = pd.concat(tables_, ignore_index=True)
+    limit = 16 if knees["knee"].median() == 16 else 8
+    covered = (knees["low"] <= limit) & (limit <= knees["high"])
     assert covered.mean() > 0.9
-    assert (found["low"] >= 4).mean() > 0.95  # D = 2 is 9 nats worse: never a knee
+    assert (knees["low"] >= 4).mean() > 0.95  # D = 2 is 9 nats worse: never a knee
 
 
 def test_a_clear_knee_has_no_width_and_is_deterministic() -> None:

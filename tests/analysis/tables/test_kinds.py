@@ -38,4 +38,4 @@ def test_one_of_a_kind_keeps_its_colour_whatever_is_drawn_beside_it() -> None:
     together = styles([(name, 1) for name in reversed(names)], KL_ESTIMATOR)
     assert alone == [together[(name, 1)]["color"] for name in names] == theme.colours(names, KL_ESTIMATOR)
     assert len(set(alone)) == len(names)
-    assert styles([("mine", 1)], KL_ESTIMATOR)[("mine", 1)]["color"] == theme.COLOURS[len(names)]
+    assert styles([("brand_new", 1)], KL_ESTIMATOR)[("brand_new", 1)]["color"] == theme.COLOURS[len(names)]
