@@ -1,0 +1,160 @@
+"""Whether a factor matters: one effect over all dimensions first, seed by seed; then each dimension by itself.
+
+    table = effects(replicates, "test.elbo", "kl.estimator")
+    table[["scope", "first", "second", "difference", "low", "high", "p_holm", "probability", "verdict"]]
+
+Three seeds at one dimension rarely tell two levels apart. The mean difference over all dimensions of one seed is a much
+better measured number, and three of those often do. It is tested first.
+"""
+
+from __future__ import annotations
+
+import bisect
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from analysis.statistics.comparisons import LEVEL, holm, paired_differences, paired_p_value
+from analysis.statistics.few_seeds.pooled import pooled_means
+from analysis.statistics.intervals import CONFIDENCE, By, Floats, as_list, t_interval
+from analysis.tables.columns import DIMENSION, FACTORIAL, varying
+
+OVERALL = "all"
+"""`scope` of the effect over all dimensions; the other rows have their own dimension."""
+FIRST, SECOND, EQUIVALENT, UNKNOWN = "first better", "second better", "no difference that matters", "cannot tell yet"
+"""Column `verdict`."""
+POWER = 0.8
+"""Probability of finding what is worth finding."""
+MOST_SEEDS = 1000
+"""A difference that more would not find is out of reach."""
+COLUMNS = ["factor", "scope", DIMENSION, "first", "second", "n", "pairs", "first_mean", "second_mean", "difference"]
+COLUMNS += ["sd", "standard_error", "degrees", "low", "high", "p_value", "p_holm", "probability", "margin"]
+COLUMNS += ["p_equivalent", "seeds_needed", "verdict"]
+
+
+def effects(
+    frame: pd.DataFrame,
+    value: str,
+    factor: str,
+    *,
+    by: By = (),
+    margin: float | None = None,
+    maximise: bool = True,
+    level: float = LEVEL,
+    confidence: float = CONFIDENCE,
+) -> pd.DataFrame:
+    """Differences between the levels of a factor on the same seeds, all else equal: over all D, then at each D.
+
+    Over all D the unit is the seed: its differences are averaged first, so that whatever a seed does to all dimensions
+    counts once (n - 1 degrees of freedom). At each D the variance of the differences is pooled over the dimensions.
+    Each of the two families has Holm's correction (Holm 1979) over its own rows. Two one-sided tests (Schuirmann 1987)
+    judge whether a difference is smaller than the margin; `seeds_needed` is the number with which a difference as large
+    as the margin would be found with a probability of 0.8 (noncentral t, with the spread of the differences as seen).
+
+    Args:
+        frame: Replicates joined with their configuration; pairs agree in all that varies but the factor.
+        value: Column to compare.
+        factor: Configuration column; its first level (or `closed_form`) is compared with each other level.
+        by: Columns that separate whole comparisons, each with its own corrections.
+        margin: The largest difference that does not matter, in the unit of `value` (None: one seed standard deviation,
+            pooled over the compared cells).
+        maximise: False for losses and bits per dimension.
+        level: Of all tests.
+        confidence: Level of each single interval.
+
+    Returns:
+        Columns `by`, `factor`, `scope` ("all" or "one"), `model.latent_dim` (NaN over all), `first`, `second`, `n`
+        (seeds), `pairs`, `first_mean`, `second_mean`, `difference` (first minus second), `sd` (of the differences),
+        `standard_error`, `degrees`, `low`, `high`, `p_value`, `p_holm`, `probability` (that the first is better),
+        `margin`, `p_equivalent`, `seeds_needed` (NaN from fewer than three seeds), `verdict`. Empty without pairs.
+    """
+    keys = as_list(by)
+    overall = paired_differences(frame, value, factor, by=keys)
+    each = paired_differences(frame, value, factor, by=[*keys, DIMENSION])
+    overall, each = overall[overall["n"] > 0], each[each["n"] > 0]
+    if overall.empty:
+        return pd.DataFrame(columns=[*keys, *COLUMNS])
+    overall = _with_own_spread(overall).assign(scope=OVERALL, **{DIMENSION: np.nan})
+    each = _with_pooled_spread(each, keys).assign(scope="one")
+    if each[DIMENSION].nunique() < 2:  # the overall effect is that of the only dimension
+        overall, each = overall.assign(**{DIMENSION: each[DIMENSION].iloc[0]}), each.head(0)
+    table = pd.concat([part for part in (overall, each) if len(part)], ignore_index=True)
+    table["margin"] = seed_deviation(frame, value, factor) if margin is None else margin
+    table["p_value"] = paired_p_value(table["difference"], table["standard_error"], table["degrees"])
+    table["p_holm"] = table.groupby([*keys, "scope"], dropna=False)["p_value"].transform(holm)
+    low, high = t_interval(table["difference"], table["standard_error"], table["degrees"], confidence)
+    table = table.assign(low=low, high=high)
+    sign = 1.0 if maximise else -1.0
+    table["probability"] = _t_below(sign * table["difference"], table)
+    one_sided = [_t_below(side * table["difference"] - table["margin"], table) for side in (-1.0, 1.0)]
+    table["p_equivalent"] = np.maximum(*one_sided)
+    table["seeds_needed"] = [seeds_needed(*row) for row in table[["sd", "degrees", "margin"]].to_numpy(float)]
+    better = np.where(sign * table["difference"] > 0, FIRST, SECOND)
+    same = np.where(table["p_equivalent"] < level, EQUIVALENT, UNKNOWN)
+    table["verdict"] = np.where(table["p_holm"] < level, better, same)
+    return table.sort_values([*keys, "scope", "second", DIMENSION], kind="stable", ignore_index=True)[[*keys, *COLUMNS]]
+
+
+def _with_own_spread(table: pd.DataFrame) -> pd.DataFrame:
+    """`sd` and `degrees` of each row's own differences."""
+    return table.assign(sd=table["standard_error"] * np.sqrt(table["n"]), degrees=(table["n"] - 1).astype(float))
+
+
+def _with_pooled_spread(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """`sd`, `standard_error` and `degrees` from the differences of all dimensions; none for a single pair."""
+    own = (table["n"] - 1).astype(float)
+    squares = (own * table["n"] * table["standard_error"] ** 2).fillna(0.0)
+    group = [table[name] for name in (*keys, "second")]
+    degrees = own.groupby(group).transform("sum")
+    sd = np.sqrt(squares.groupby(group).transform("sum") / degrees.where(degrees > 0))
+    several = table["n"] > 1
+    sd, degrees = sd.where(several), degrees.where(several)
+    return table.assign(sd=sd, degrees=degrees, standard_error=sd / np.sqrt(table["n"]))
+
+
+def _t_below(value: pd.Series, table: pd.DataFrame) -> Floats:
+    """P(t <= value / standard error) with each row's degrees of freedom; NaN where it has no standard error."""
+    error = table["standard_error"].to_numpy(float)
+    exact = np.sign(value.to_numpy(float)) * np.inf
+    ratio = np.divide(value.to_numpy(float), error, out=np.where(value == 0, 0.0, exact), where=error > 0)
+    return np.where(np.isfinite(error), stats.t.cdf(ratio, table["degrees"].fillna(1.0)), np.nan)
+
+
+def seed_deviation(frame: pd.DataFrame, value: str, factor: str) -> float:
+    """One seed standard deviation of `value`, pooled over all configurations that were compared."""
+    cells = list(dict.fromkeys([factor, DIMENSION, *varying(frame)]))
+    means = pooled_means(frame, value, cells)
+    return float(means["pooled_sd"].max()) if means["pooled_sd"].notna().any() else np.nan
+
+
+def seeds_needed(sd: float, degrees: float, difference: float, *, level: float = LEVEL, power: float = POWER) -> float:
+    """Fewest seeds with which a paired t-test finds a true `difference` with probability `power`.
+
+    Args:
+        sd: Standard deviation of the paired differences, as estimated.
+        degrees: Degrees of freedom of that estimate: with fewer than two it says too little, and the answer is NaN.
+        difference: To be found, in the unit of `sd`.
+        level: Of the two-sided test.
+        power: Probability of finding it.
+
+    Returns:
+        The number of seeds, at least 2; infinite above 1,000; NaN where it cannot be known.
+    """
+    if not (np.isfinite(sd) and degrees >= 2 and difference > 0):
+        return np.nan
+    if sd == 0.0:
+        return 2.0
+
+    def enough(n: int) -> bool:
+        found = stats.nct.sf(stats.t.ppf(1.0 - level / 2, n - 1), n - 1, difference / sd * np.sqrt(n))
+        return bool(found >= power)
+
+    if not enough(MOST_SEEDS):
+        return np.inf
+    return float(bisect.bisect_left(range(2, MOST_SEEDS), True, key=enough) + 2)
+
+
+def declared_factors(trials: pd.DataFrame, phase: str = FACTORIAL) -> list[str]:
+    """Settings that the design crosses, other than the dimension, whatever became of their trials."""
+    return [name for name in varying(trials[trials["phase"] == phase]) if name != DIMENSION]
