@@ -10,7 +10,7 @@ PARALLEL ?= -n 2 --dist loadfile
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help install sweep resume smoke report dashboard sync status doctor calibrate test test-all check format bench reproduce notebook lock clean
+.PHONY: help install sweep resume smoke report dashboard sync status doctor calibrate test test-all check format audit bench reproduce notebook lock clean
 
 help:  ## show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1|/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ check: $(STAMP)  ## ruff, mypy --strict, import-linter
 format: $(STAMP)  ## let ruff format and fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+audit: $(STAMP)  ## what the report's statistics promise, on simulated sweeps with a known truth
+	$(BIN)/python -m tests.benchmarks.audit $(ARGS)
 
 # The peers live in an environment of their own, which sees the product's packages: torch is not installed twice.
 PEERS := .venv-bench

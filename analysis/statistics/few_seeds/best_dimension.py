@@ -82,7 +82,7 @@ def _curve(means: pd.DataFrame, by: str, tolerance: float | None, maximise: bool
     sd = float(known["pooled_sd"].iloc[0])
     sign = 1.0 if maximise else -1.0
     allowed = sd if tolerance is None else tolerance
-    best, at_most = _probabilities(sign * known["mean"].to_numpy(), sd, known["n"].to_numpy(float), degrees, allowed)
+    best, at_most = posterior(sign * known["mean"].to_numpy(), sd, known["n"].to_numpy(float), degrees, allowed)
     table.loc[several, "probability_best"] = best
     table.loc[several, "probability_at_most"] = at_most
     table.loc[several, "probability_sufficient"] = np.diff(at_most, prepend=0.0)
@@ -91,8 +91,8 @@ def _curve(means: pd.DataFrame, by: str, tolerance: float | None, maximise: bool
     return table.assign(tolerance=allowed, note=note)
 
 
-def _probabilities(means: Floats, sd: float, n: Floats, degrees: float, tolerance: float) -> tuple[Floats, Floats]:
-    """(P(i is best), P(D* <= i)) for means in the order of D.
+def posterior(means: Floats, sd: float, n: Floats, degrees: float, tolerance: float) -> tuple[Floats, Floats]:
+    """(P(i is best), P(D* <= i)) for means of `n` seeds, in the order of D, that share one seed deviation.
 
     With A the dimensions up to i and B those beyond, D* <= i is max A >= max B - tolerance: the sum over i in A of the
     density of mean i times the distribution functions of the others of A at the same value, of B at that plus the

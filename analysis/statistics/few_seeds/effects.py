@@ -9,9 +9,10 @@ better measured number, and three of those often do. It is tested first.
 
 from __future__ import annotations
 
-import bisect
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
@@ -26,6 +27,8 @@ FIRST, SECOND, EQUIVALENT, UNKNOWN = "first better", "second better", "no differ
 """Column `verdict`."""
 POWER = 0.8
 """Probability of finding what is worth finding."""
+MOST_RATIO = 50.0
+"""Differences beyond so many standard deviations need two seeds, and the noncentral t is not evaluated there."""
 MOST_SEEDS = 1000
 """A difference that more would not find is out of reach."""
 COLUMNS = ["factor", "scope", DIMENSION, "first", "second", "n", "pairs", "first_mean", "second_mean", "difference"]
@@ -89,7 +92,7 @@ def effects(
     table["probability"] = _t_below(sign * table["difference"], table)
     one_sided = [_t_below(side * table["difference"] - table["margin"], table) for side in (-1.0, 1.0)]
     table["p_equivalent"] = np.maximum(*one_sided)
-    table["seeds_needed"] = [seeds_needed(*row) for row in table[["sd", "degrees", "margin"]].to_numpy(float)]
+    table["seeds_needed"] = seeds_needed(table["sd"], table["degrees"], table["margin"])
     better = np.where(sign * table["difference"] > 0, FIRST, SECOND)
     same = np.where(table["p_equivalent"] < level, EQUIVALENT, UNKNOWN)
     table["verdict"] = np.where(table["p_holm"] < level, better, same)
@@ -128,8 +131,8 @@ def seed_deviation(frame: pd.DataFrame, value: str, factor: str) -> float:
     return float(means["pooled_sd"].max()) if means["pooled_sd"].notna().any() else np.nan
 
 
-def seeds_needed(sd: float, degrees: float, difference: float, *, level: float = LEVEL, power: float = POWER) -> float:
-    """Fewest seeds with which a paired t-test finds a true `difference` with probability `power`.
+def seeds_needed(sd: Any, degrees: Any, difference: Any, *, level: float = LEVEL, power: float = POWER) -> Floats:
+    """Fewest seeds with which a paired t-test finds a true `difference` with probability `power`, elementwise.
 
     Args:
         sd: Standard deviation of the paired differences, as estimated.
@@ -139,20 +142,25 @@ def seeds_needed(sd: float, degrees: float, difference: float, *, level: float =
         power: Probability of finding it.
 
     Returns:
-        The number of seeds, at least 2; infinite above 1,000; NaN where it cannot be known.
+        The numbers of seeds, at least 2; infinite above 1,000; NaN where it cannot be known.
     """
-    if not (np.isfinite(sd) and degrees >= 2 and difference > 0):
-        return np.nan
-    if sd == 0.0:
-        return 2.0
+    sd, degrees, difference = np.broadcast_arrays(*(np.asarray(x, dtype=float) for x in (sd, degrees, difference)))
+    known = np.isfinite(sd) & (degrees >= 2) & (difference > 0)
+    ratio = np.divide(difference, sd, out=np.full(sd.shape, np.inf), where=known & (sd > 0))
+    ratio = np.clip(ratio, 1e-9, MOST_RATIO)
 
-    def enough(n: int) -> bool:
-        found = stats.nct.sf(stats.t.ppf(1.0 - level / 2, n - 1), n - 1, difference / sd * np.sqrt(n))
-        return bool(found >= power)
+    def enough(n: Floats) -> npt.NDArray[np.bool_]:
+        critical = stats.t.ppf(1.0 - level / 2, n - 1)
+        return np.asarray(stats.nct.sf(critical, n - 1, ratio * np.sqrt(n)) >= power)
 
-    if not enough(MOST_SEEDS):
-        return np.inf
-    return float(bisect.bisect_left(range(2, MOST_SEEDS), True, key=enough) + 2)
+    low, high = np.ones(sd.shape), np.full(sd.shape, float(MOST_SEEDS))  # low is too few, high enough where any is
+    reachable = enough(high)
+    while np.any(high - low > 1):
+        middle = np.floor((low + high) / 2)
+        middle = np.maximum(middle, 2.0)
+        ok = enough(middle)
+        high, low = np.where(ok & (high - low > 1), middle, high), np.where(~ok & (high - low > 1), middle, low)
+    return np.where(known, np.where(reachable, high, np.inf), np.nan)
 
 
 def declared_factors(trials: pd.DataFrame, phase: str = FACTORIAL) -> list[str]:

@@ -9,7 +9,7 @@ removes that without further training: choose on the other seeds, read the seed 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -88,7 +88,7 @@ def winner(
     if frame.empty:
         return pd.DataFrame(columns=[cell, *COLUMNS])
     cells = _cells(frame, value, score, cell, as_list(within), seed, 1.0 if maximise else -1.0)
-    row = _row(cells, resamples, confidence)
+    row = headline_of(cells, resamples, confidence)
     if not maximise:
         row |= {name: -row[name] for name in ("chosen_mean", "estimate")}
         row |= {"low": -row["high"], "high": -row["low"]}
@@ -122,12 +122,12 @@ def _cells(frame: pd.DataFrame, value: str, score: str, cell: str, within: list[
     )
 
 
-def _row(cells: Cells, resamples: int, confidence: float) -> dict[str, object]:
-    """The numbers of `winner`, where more is better."""
+def headline_of(cells: Cells, resamples: int = RESAMPLES, confidence: float = CONFIDENCE) -> dict[str, Any]:
+    """The numbers of `winner` from arrays, where more is better; the cell is under `name`."""
     present = np.isfinite(cells.values)
     best = int(np.nanmean(cells.scores, axis=1).argmax())
     n, mean = int(present[best].sum()), float(np.nanmean(cells.values[best]))
-    row: dict[str, object] = {"name": cells.names[best], "n": n, "candidates": len(cells.names), "chosen_mean": mean}
+    row: dict[str, Any] = {"name": cells.names[best], "n": n, "candidates": len(cells.names), "chosen_mean": mean}
     nothing = dict.fromkeys(("estimate", "optimism", "standard_error", "low", "high", "probability_not_best"), np.nan)
     row |= {**nothing, "readings": 0, "degrees": float(cells.degrees[best]), "basis": "", "note": ""}
     if len(cells.names) == 1:
