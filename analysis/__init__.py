@@ -9,7 +9,7 @@ from types import ModuleType
 
 MOVED = {
     "analysis.comparisons": "from analysis.statistics.comparisons import paired_differences",
-    "analysis.curves": "from analysis.statistics.curves import knee, fit_slope",
+    "analysis.curves": "from analysis.statistics.curves import fit_slope",
     "analysis.elbo_vs_dimension": "python -m analysis elbo_vs_dimension RUN [REPORT]",
     "analysis.headline": "from analysis.statistics.headline import headline",
     "analysis.intervals": "from analysis.statistics.intervals import summarise",

@@ -13,21 +13,23 @@ from analysis.figures.theme import GRID, INK, MUTED
 
 DASHED = (0, (2, 2))
 """The line of every reference: never that of data."""
+OPEN = (0, (1, 1.2))
+"""The line of an interval that rests on almost no degrees of freedom."""
+FEW_DEGREES = 3
 
 
 def interval(axes: Axes, x: pd.Series, frame: pd.DataFrame, colour: str, *, horizontal: bool = False) -> None:
-    """95 % intervals as plain bars without caps; rows without an interval get none."""
+    """95 % intervals as plain bars without caps; rows without an interval get none.
+
+    Where the frame has `degrees` (of freedom), an interval from fewer than three is dashed: its width is hardly known.
+    """
     bounded = np.isfinite(frame["low"].to_numpy(float)) & np.isfinite(frame["high"].to_numpy(float))
-    if bounded.any():
-        draw = axes.hlines if horizontal else axes.vlines
-        draw(
-            np.asarray(x, float)[bounded],
-            frame["low"][bounded],
-            frame["high"][bounded],
-            color=colour,
-            linewidth=1.6,
-            zorder=3,
-        )
+    few = frame["degrees"].to_numpy(float) < FEW_DEGREES if "degrees" in frame else np.zeros(len(frame), dtype=bool)
+    draw = axes.hlines if horizontal else axes.vlines
+    for rows, style in ((bounded & ~few, "solid"), (bounded & few, OPEN)):
+        if rows.any():
+            low, high = frame["low"][rows], frame["high"][rows]
+            draw(np.asarray(x, float)[rows], low, high, color=colour, linewidth=1.6, linestyle=style, zorder=3)
 
 
 def reference_line(axes: Axes, value: float, text: str, *, right: bool) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.tables import Sweep
 from analysis.tables.columns import DIMENSION, FINISHED
-from analysis.wording import count, interval
+from analysis.wording import count, figure, interval
 
 
 def with_dimension(sweep: Sweep, table: str) -> pd.DataFrame:
@@ -33,3 +33,13 @@ def slope_text(row: Mapping[str, Any] | pd.Series) -> str:
 def counted(replicates: pd.DataFrame) -> str:
     """`n = 12 trials, 36 replicates`, for captions; one row a replicate."""
     return f"n = {count(replicates['trial'].nunique(), 'trial')}, {count(len(replicates), 'replicate')}"
+
+
+def sufficient(row: pd.Series) -> str:
+    """`the smallest D within 0.4 nats of the best is D* = 8 (95 % interval 4 to 16)`, of `sufficient_dimension`'s row."""
+    tolerance = f"{figure(float(row['tolerance']), 2)} nats"
+    span = f"95 % interval {row['low']:g} to {row['high']:g}"
+    if row["low"] == row["high"]:
+        span = "no other in the 95 % interval"
+    said = f"the smallest D within {tolerance} of the best is D* = {row['sufficient']:g}"
+    return f"{said} with probability {row['probability']:.2f} ({span})"

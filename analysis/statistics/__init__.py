@@ -5,12 +5,18 @@
     statistics.summarise(replicates, "test.elbo", by=["model.latent_dim", "kl.estimator"])
 
 The concepts have a file each: `intervals`, `curves`, `comparisons`, `variance_components`, `prior_monte_carlo`,
-`selection`; and, on a whole sweep, `headline` (what the curves rest on) and `planning` (how large the next measurement
+`selection`, and `few_seeds`, what can be said from few; and, on a whole sweep, `headline` (what the curves rest on), `answers` (best, which D, which factors) and `planning` (how large the next measurement
 must be), which are imported by their own names.
 """
 
-from analysis.statistics.comparisons import holm, overall_verdict, paired_differences, verdict
-from analysis.statistics.curves import fit_slope, gradient_slopes, knee, per_dimension_counts, variance_slopes
+from analysis.statistics.comparisons import holm, paired_differences, verdict
+from analysis.statistics.curves import fit_slope, gradient_slopes, per_dimension_counts, variance_slopes
+from analysis.statistics.few_seeds.best_dimension import dimension_probabilities, sufficient_dimension
+from analysis.statistics.few_seeds.effects import effects, seeds_needed
+from analysis.statistics.few_seeds.factor_shares import factor_shares
+from analysis.statistics.few_seeds.pooled import pooled_means
+from analysis.statistics.few_seeds.verdicts import effect_sentence
+from analysis.statistics.few_seeds.winner import winner, winner_on_fresh_seeds
 from analysis.statistics.intervals import geometric_means, share_interval, summarise, t_interval
 from analysis.statistics.prior_monte_carlo import (
     draws_needed,
@@ -36,29 +42,36 @@ from analysis.statistics.variance_components import (
 __all__ = [
     "best_configurations",
     "calibration_summary",
+    "dimension_probabilities",
     "draws_needed",
+    "effect_sentence",
+    "effects",
     "efficiency",
+    "factor_shares",
     "fit_slope",
     "geometric_means",
     "gradient_slopes",
     "holm",
     "k3_divergence",
-    "knee",
     "outcomes",
-    "overall_verdict",
     "paired_differences",
     "pareto_front",
     "per_dimension_counts",
+    "pooled_means",
     "predicted_vs_measured",
     "prior_monte_carlo_collapse",
     "prior_monte_carlo_curve",
     "search_history",
+    "seeds_needed",
     "share_containing_one",
     "share_interval",
+    "sufficient_dimension",
     "summarise",
     "t_interval",
     "time_shares",
     "variance_components",
     "variance_slopes",
     "verdict",
+    "winner",
+    "winner_on_fresh_seeds",
 ]

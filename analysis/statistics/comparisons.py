@@ -150,38 +150,3 @@ def verdict(row: Mapping[Any, Any], value: str, measure: str | None = None, leve
         return f"{first} has the {side} {label(value)}: {numbers}, Holm-adjusted p = {row['p_holm']:.2g}."
     judged = f"{label(value)} differs by {numbers}, Holm-adjusted p = {row['p_holm']:.2g}."
     return f"These data cannot tell {first} from {second}: {judged}"
-
-
-def overall_verdict(differences: pd.DataFrame, value: str, measure: str | None = None, level: float = LEVEL) -> str:
-    """One sentence over all rows of `paired_differences`: how many comparisons, how many told apart, which way."""
-    if differences.empty:
-        return "There is nothing to compare: the factor has one level."
-    measure = unit_of(value) if measure is None else measure
-    judged = differences[differences["p_holm"].notna()]
-    if judged.empty:
-        return f"None of the {len(differences)} comparisons has two pairs, so none can be judged."
-    apart = judged[judged["p_holm"] < level]
-    largest = judged.iloc[int(judged["difference"].abs().to_numpy().argmax())]
-    size = f"the largest difference is {interval(largest['difference'], largest['low'], largest['high'], measure)}"
-    place = f"D = {largest[DIMENSION]:g}, " if DIMENSION in largest else ""
-    size += f" ({place}n = {int(largest['n'])} seeds)"
-    names = _level_names(judged)
-    reference = label(judged["first"].iloc[0], judged["factor"].iloc[0])
-    if apart.empty:
-        return (
-            f"The data cannot tell {names} apart in {label(value)} in any of {len(judged)} comparisons "
-            f"(Holm, level {level:g}); {size}."
-        )
-    higher, lower = int((apart["difference"] > 0).sum()), int((apart["difference"] < 0).sum())
-    return (
-        f"The data tell {names} apart in {label(value)} in {len(apart)} of {len(judged)} comparisons "
-        f"(Holm, level {level:g}): "
-        f"{reference} is higher in {higher} and lower in {lower}; {size}."
-    )
-
-
-def _level_names(table: pd.DataFrame) -> str:
-    """`closed form and Monte Carlo (k1)`: the reference and what it was compared with."""
-    factor = str(table["factor"].iloc[0])
-    seconds: Sequence[str] = [label(level, factor) for level in table["second"].unique()]
-    return f"{label(table['first'].iloc[0], factor)} and {', '.join(seconds)}"

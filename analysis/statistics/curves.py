@@ -1,11 +1,11 @@
-"""Curves: the knee of a bound over dimensions, power laws on log-log axes, how many trials stand behind each point."""
+"""Curves: power laws on log-log axes, how many trials stand behind each point."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 
-from analysis.statistics.intervals import CONFIDENCE, EVERYTHING, By, Floats, as_list, groups, summarise, t_interval
+from analysis.statistics.intervals import CONFIDENCE, EVERYTHING, By, as_list, summarise, t_interval
 from analysis.tables.columns import DIMENSION, FAILED, FINISHED, RUNNING, STOPPED
 
 # Expected slopes of log signal-to-noise (Rainforth et al. 2018; Tucker et al. 2018): L averages, K sharpens the bound.
@@ -17,99 +17,6 @@ SNR_SLOPES_IN_K = {
 }
 SNR_SLOPE_IN_L = 0.5
 VARIANCE_SLOPES = {"iid": -1.0, "antithetic": -1.0}
-
-
-def knee(
-    frame: pd.DataFrame,
-    value: str,
-    by: str = DIMENSION,
-    *,
-    within: By = (),
-    maximise: bool = True,
-    resamples: int = 2000,
-    confidence: float = CONFIDENCE,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """D*: the smallest D whose mean is within one standard error of the best mean (Breiman et al. 1984, section 3.4.3).
-
-    The standard error is that of the best D's mean. The interval is a percentile bootstrap that resamples replicates
-    within each D; residuals are inflated by sqrt(n/(n-1)), without which three replicates would look a third less
-    variable.
-
-    >>> frame = pd.DataFrame({"model.latent_dim": [2, 2, 4, 4, 8, 8]})
-    >>> frame["test.elbo"] = [-120.0, -118.0, -99.7, -99.1, -100.0, -98.0]
-    >>> knee(frame, "test.elbo")[["knee", "best", "best_mean", "threshold"]]
-       knee  best  best_mean  threshold
-    0   4.0   8.0      -99.0     -100.0
-
-    Args:
-        frame: One row per replicate.
-        value: Column, for example `test.elbo`.
-        by: The dimension.
-        within: Columns that split the frame into separate curves (`kl.estimator`).
-        maximise: False for losses and bits per dimension.
-        resamples: Bootstrap resamples.
-        confidence: Level of the interval.
-        seed: Of the bootstrap.
-
-    Returns:
-        One row per curve: `within`, `knee`, `low`, `high`, `best` (D of the best mean), `best_mean`, `threshold`,
-        `probability` (share of resamples with this very knee), `dimensions`, `n` (replicates), `note` ("" or why there
-        is no knee or no interval).
-    """
-    keys = as_list(within)
-    usable = frame[np.isfinite(frame[value].to_numpy(float))]
-    rows = []
-    for label, group in groups(usable, keys):
-        dims = np.sort(group[by].unique())
-        if len(dims) == 0:
-            continue
-        sign = 1.0 if maximise else -1.0
-        samples = [sign * group.loc[group[by] == d, value].to_numpy(float) for d in dims]
-        rows.append((*label, *_knee(dims, samples, sign, resamples, confidence, seed), len(group)))
-    names = ["knee", "low", "high", "best", "best_mean", "threshold", "probability", "dimensions", "note", "n"]
-    return pd.DataFrame(rows, columns=[*keys, *names])
-
-
-def _knee(
-    dims: Floats, samples: list[Floats], sign: float, resamples: int, confidence: float, seed: int
-) -> tuple[float | str, ...]:
-    """The columns of one curve from `knee` to `note`."""
-    means = np.array([s.mean() for s in samples])
-    errors = np.array([s.std(ddof=1) / np.sqrt(len(s)) if len(s) > 1 else np.nan for s in samples])
-    best = int(np.argmax(means))
-    threshold = means[best] - errors[best]
-    head = (float(dims[best]), sign * means[best], sign * threshold)
-    if len(dims) == 1:
-        return (np.nan, np.nan, np.nan, *head, np.nan, 1.0, "one dimension only: a curve needs two")
-    if np.isnan(threshold):
-        note = "one replicate at the best dimension: no standard error"
-        return (np.nan, np.nan, np.nan, *head, np.nan, float(len(dims)), note)
-    smallest = float(dims[int(np.argmax(means >= threshold))])
-    knees = dims[_resampled_knees(samples, resamples, seed)]
-    tail = (1.0 - confidence) / 2
-    low, high = np.quantile(knees, [tail, 1.0 - tail], method="inverted_cdf")
-    single = sum(len(s) == 1 for s in samples)
-    note = f"{single} of {len(dims)} dimensions have one replicate: the interval is too narrow" if single else ""
-    return (smallest, float(low), float(high), *head, float(np.mean(knees == smallest)), float(len(dims)), note)
-
-
-def _resampled_knees(samples: list[Floats], resamples: int, seed: int) -> np.ndarray:
-    """Index of the knee in each resample."""
-    rng = np.random.default_rng(seed)
-    means, errors = np.empty((len(samples), resamples)), np.zeros((len(samples), resamples))
-    for i, values in enumerate(samples):
-        n = len(values)
-        inflation = np.sqrt(n / (n - 1)) if n > 1 else 0.0
-        drawn = (values - values.mean())[rng.integers(0, n, size=(resamples, n))] * inflation
-        means[i] = values.mean() + drawn.mean(axis=1)
-        if n > 1:
-            errors[i] = drawn.std(axis=1, ddof=1) / np.sqrt(n)
-    best = means.argmax(axis=0)
-    columns = np.arange(resamples)
-    within: np.ndarray = means >= means[best, columns] - errors[best, columns]
-    knees: np.ndarray = within.argmax(axis=0)
-    return knees
 
 
 def fit_slope(

@@ -15,19 +15,22 @@ from typing import Any
 import pandas as pd
 
 from analysis import tables
-from analysis.statistics.comparisons import paired_differences
-from analysis.statistics.curves import knee
+from analysis.statistics.few_seeds.pooled import pooled_means
 from analysis.statistics.intervals import summarise
 from analysis.statistics.selection import best_configurations
-from analysis.tables import Sweep
 from analysis.tables.columns import BOUND, CONFIRM, DIMENSION, FACTORIAL, RANK, REFINE
 from analysis.tables.kinds import KL_ESTIMATOR
-from analysis.wording import count, label, listed
+from analysis.wording import label
 
 CELL = (KL_ESTIMATOR, "objective.num_samples")
 """Settings that get a curve each."""
 MOST_SERIES = 10
 """Curves in one figure; where further settings would make more, they share the curves of `CELL`."""
+SETTING = "setting"
+"""Column of `Headline.replicates`: a number for everything but D that varies; a point of one configuration has one."""
+EVEN = ("test.elbo", "test.iwae", "test.ais", "test.reconstruction", "test.kl", "test.bits_per_dim", "validation.")
+"""Metrics, by how their names begin, whose seeds spread alike at each D: their variance is pooled over a curve. Active
+units and gaps spread the more the larger they are, and keep their own."""
 BEST = "best of each D"
 """Name of the only curve where each D has its own best configuration, whatever its estimator."""
 
@@ -36,7 +39,8 @@ BEST = "best of each D"
 class Headline:
     """The rows behind the curves.
 
-    `replicates` and `passed` are replicates joined with their configuration; `replicates` has a text column `series`.
+    `replicates` and `passed` are replicates joined with their configuration; `replicates` has a text column `series` and a
+    number `setting`.
     """
 
     replicates: pd.DataFrame
@@ -55,10 +59,22 @@ class Headline:
         return sorted(int(d) for d in self.replicates[DIMENSION].unique())
 
     def means(self, value: str) -> pd.DataFrame:
-        """Mean and 95 % interval of `value` for each D and series; empty where the sweep did not measure it."""
+        """Mean and 95 % interval of `value` for each D and series; empty where the sweep did not measure it.
+
+        The seed variance of bounds is pooled over the dimensions of a series (`pooled_means`); `sd` is each cell's own,
+        and `degrees` the degrees of freedom of the interval.
+        """
         if value not in self.replicates.columns:
             return pd.DataFrame(columns=[DIMENSION, "series", "n", "mean", "low", "high"])
-        table = summarise(self.replicates, value, [DIMENSION, "series"], unit=self.unit)
+        keys = [DIMENSION, "series"]
+        if not value.startswith(EVEN):
+            table = summarise(self.replicates, value, keys, unit=self.unit)
+            table = table.assign(sd=table["standard_error"] * table["n"] ** 0.5, degrees=(table["n"] - 1).astype(float))
+        elif self.unit:
+            table = pooled_means(self.replicates, value, keys, within="series", unit=self.unit)
+        else:
+            shared = ["series", SETTING]
+            table = pooled_means(self.replicates, value, [*keys, SETTING], within=shared).drop(columns=SETTING)
         if value == "test.active_units":  # between 0 and D, which Student's t does not know
             table["low"] = table["low"].clip(lower=0.0)
             table["high"] = table["high"].clip(upper=table[DIMENSION].astype(float))
@@ -85,7 +101,11 @@ def headline(sweep: tables.Sweep) -> Headline:
             "measured on fresh seeds "
             "where it was confirmed and otherwise on the seeds that chose it (biased upwards)."
         )
-    kept = everything[chosen]
+    settings = [name for name in tables.varying(everything) if name != DIMENSION]
+    numbered = everything.assign(**{SETTING: 0})
+    if settings:
+        numbered[SETTING] = everything.groupby(settings, dropna=False).ngroup()
+    kept = numbered[chosen]
     cell = [name for name in CELL if name in everything.columns]
     if single and len(kept[cell].drop_duplicates()) > 1:
         named = kept.assign(series=BEST)
@@ -96,8 +116,8 @@ def headline(sweep: tables.Sweep) -> Headline:
         further = []
     names = kept[[*cell, *further]].drop_duplicates().sort_values([*cell, *further])
     varies = {name for name in (*cell, *further) if names[name].nunique(dropna=False) > 1}
-    series = {_name(row, varies): tuple(row.values()) for row in names.to_dict("records")}
-    named = kept.assign(series=[_name(row, varies) for row in kept[[*cell, *further]].to_dict("records")])
+    series = {name_of(row, varies): tuple(row.values()) for row in names.to_dict("records")}
+    named = kept.assign(series=[name_of(row, varies) for row in kept[[*cell, *further]].to_dict("records")])
     mixed = bool((named.groupby([DIMENSION, "series"])["config_hash"].nunique() > 1).any())
     if mixed:
         basis += " Where several configurations share a point, each trial counts once."
@@ -134,46 +154,10 @@ def _winners(replicates: pd.DataFrame, cell: list[str]) -> pd.Series:
     return fresh | same
 
 
-def _name(row: Mapping[Any, Any], varies: set[str]) -> str:
+def name_of(row: Mapping[Any, Any], varies: set[str]) -> str:
     """`closed form, L = 4`; further settings by their own key."""
     parts = [label(row[KL_ESTIMATOR], KL_ESTIMATOR)] if KL_ESTIMATOR in row else []
     if "objective.num_samples" in row and ("objective.num_samples" in varies or not parts):
         parts.append(f"L = {row['objective.num_samples']:g}")
     parts += [f"{key} {row[key]}" for key in row if key not in CELL and key in varies]
     return ", ".join(parts)
-
-
-def studied_dimension(sweep: Sweep, variance: pd.DataFrame) -> int:
-    """The D that curves against L are drawn for: the knee of the best curve, or the one with most replicates."""
-    chosen = headline(sweep)
-    if BOUND in chosen.replicates and chosen.replicates[BOUND].notna().any():
-        knees = knee(chosen.replicates, BOUND, within="series")
-        best = knees.iloc[int(knees["best_mean"].argmax())]["knee"]
-        if (variance[DIMENSION] == best).any():
-            return int(best)
-    replicates = variance.drop_duplicates(["trial", "replicate"])[DIMENSION].value_counts()
-    return int(max(replicates[replicates == replicates.max()].index))
-
-
-def estimators_apart(chosen: Headline) -> tuple[pd.DataFrame, str | None]:
-    """Paired differences between KL estimators, or the reason why there are none."""
-    empty, everything = pd.DataFrame(), pd.concat([chosen.replicates, chosen.passed])
-    if BOUND not in everything or KL_ESTIMATOR not in everything or everything.empty:
-        return empty, "The KL estimator's influence was not measured."
-    if everything[KL_ESTIMATOR].nunique() < 2:
-        return empty, "All trials use one KL estimator, so there is nothing to compare."
-    # A design crosses the estimators: that is where they are compared, whatever the curve rests on.
-    designed = everything[everything["phase"] == FACTORIAL]
-    for rows in (chosen.replicates, designed):
-        if rows[KL_ESTIMATOR].nunique() > 1:
-            table = paired_differences(rows, BOUND, KL_ESTIMATOR)
-            table = table[table["n"] > 0]
-            if not table.empty:
-                return table, None
-    trials = everything.drop_duplicates("trial")[KL_ESTIMATOR].value_counts().sort_index()
-    tried = listed([f"{label(name, KL_ESTIMATOR)} in {count(int(number), 'trial')}" for name, number in trials.items()])
-    return empty, (
-        f"Whether the KL estimator matters, this sweep cannot say: it tried {tried}, but no two trials differ in the "
-        "estimator alone, so a difference could as well come from the other settings. As a factor (factors: "
-        "kl.estimator) it would be compared seed by seed."
-    )

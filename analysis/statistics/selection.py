@@ -7,17 +7,20 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.statistics.intervals import CONFIDENCE, By, as_list, summarise
+from analysis.statistics.few_seeds.pooled import pooled_means
+from analysis.statistics.intervals import CONFIDENCE, By, as_list
 from analysis.tables.columns import (
     BOUND,
     CONFIRM,
     COUNTING,
+    DIMENSION,
     FAILED,
     FINISHED,
     RANK,
     RUNNING,
     STOPPED,
     configuration_columns,
+    varying,
 )
 from analysis.tables.schema import calibration_limit
 
@@ -150,7 +153,8 @@ def best_configurations(
         confidence: Level of the interval.
 
     Returns:
-        Columns `per`, `rank`, `config_hash`, `trials`, `n`, `mean`, `standard_error`, `low`, `high` (headline),
+        Columns `per`, `rank`, `config_hash`, `trials`, `n`, `mean`, `standard_error`, `low`, `high` (headline; the
+        seed variance is pooled over configurations that differ in D alone, `pooled_means`),
         `confirmed`, `search_n`, `search_mean`, `optimism` (search minus confirmation), `note`, then the configuration.
     """
     keys = as_list(per)
@@ -181,8 +185,13 @@ def _headline_numbers(replicates: pd.DataFrame, value: str, confidence: float) -
         Columns `config_hash`, `NUMBERS`, the same of the search alone with the suffix `_search`, `confirmed`.
     """
     confirming = replicates["phase"] == CONFIRM
-    search = summarise(replicates[~confirming], value, "config_hash", confidence=confidence).drop(columns="missing")
-    confirm = summarise(replicates[confirming], value, "config_hash", confidence=confidence).drop(columns="missing")
+    settings = [name for name in varying(replicates) if name != DIMENSION]
+    search, confirm = (
+        pooled_means(rows, value, [*settings, "config_hash"], within=settings, confidence=confidence)[
+            ["config_hash", *NUMBERS]
+        ]
+        for rows in (replicates[~confirming], replicates[confirming])
+    )
     table = search.merge(confirm, on="config_hash", how="outer", suffixes=("_search", ""))
     table["confirmed"] = table["n"].notna()
     for name in NUMBERS:

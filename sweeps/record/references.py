@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -19,18 +20,22 @@ from sweeps.record.tables import write_table
 from sweeps.specification.spec import SweepSpec
 
 DIMENSION = "model.latent_dim"
-FEWEST_TRIALS = 8
-"""With fewer complete trials a ranking of parameters would be noise, and none is written."""
+FEWEST_TRIALS = 30
+"""With fewer complete trials of the search a ranking of parameters would be noise, and none is written."""
+SHUFFLES = 20
+"""Shuffles of the values behind the importance that chance alone would show."""
 
 
 def write(folder: Path, spec: SweepSpec, data: list[ImageData], study: optuna.Study) -> None:
     """Write references.parquet (for the latent dimensions that were trained) and importance.parquet."""
-    trained = [spec.flat(record.plan.overrides) for record in Ledger(folder, *spec.search.modes).records.values()]
+    records = Ledger(folder, *spec.search.modes).records
+    trained = [spec.flat(record.plan.overrides) for record in records.values()]
     dims = sorted({flat[DIMENSION] for flat in trained})
     density = {flat["model.likelihood.name"] for flat in trained} == {"gaussian"}
     rows = [row for images in data for row in (density_rows if density else reference_rows)(images, dims)]
     write_table(folder, "references", rows)
-    write_table(folder, "importance", importance_rows(study))
+    searched = {number for number, record in records.items() if record.plan.phase == "search"}
+    write_table(folder, "importance", importance_rows(study, searched))
 
 
 def reference_rows(data: ImageData, dims: list[int]) -> list[dict[str, Any]]:
@@ -64,30 +69,58 @@ def _with_key(row: dict[str, Any]) -> dict[str, Any]:
     return {DIMENSION if name == "latent_dim" else name: value for name, value in row.items()}
 
 
-def importance_rows(study: optuna.Study) -> list[dict[str, Any]]:
-    """Share of the first objective's variation by parameter (PED-ANOVA); none where too few trials could tell."""
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len(complete) < FEWEST_TRIALS or len({trial.values[0] for trial in complete}) < 2:
+def importance_rows(study: optuna.Study, searched: Collection[int]) -> list[dict[str, Any]]:
+    """Share of the first objective's variation by parameter (PED-ANOVA), beside that of shuffled values.
+
+    Trials of the design take no part: they pile up at its few values, which any measure against a uniform prior takes
+    for importance, whatever the objective did there.
+
+    Args:
+        study: Optuna's study.
+        searched: Numbers of the trials that the sampler suggested.
+
+    Returns:
+        Rows `parameter`, `importance`, `null` (mean over shuffles of the values), `trials`; none where fewer than
+        `FEWEST_TRIALS` could tell.
+    """
+    complete = [t for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if t.number in searched]
+    values = [trial.values[0] for trial in complete]
+    if len(complete) < FEWEST_TRIALS or len(set(values)) < 2:
         return []
+    sign = -1.0 if study.directions[0] is StudyDirection.MAXIMIZE else 1.0
+    shares = _importances(complete, [sign * value for value in values])
+    random = np.random.default_rng(0)
+    shuffled = [
+        _importances(complete, list(sign * random.permutation(values))) for _ in range(SHUFFLES if shares else 0)
+    ]
+    return [
+        {
+            "parameter": key,
+            "importance": share,
+            "null": float(np.mean([one.get(key, 0.0) for one in shuffled])),
+            "trials": len(complete),
+        }
+        for key, share in shares.items()
+    ]
+
+
+def _importances(trials: list[FrozenTrial], losses: list[float]) -> dict[str, float]:
+    """PED-ANOVA (Watanabe, Bansal & Hutter 2023) of the trials' parameters, with these losses in place of their own."""
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # slow to import
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator computes", UserWarning)
+        alone = optuna.create_study(direction="minimize")
+        for trial, loss in zip(trials, losses, strict=True):
+            alone.add_trial(
+                optuna.trial.create_trial(params=trial.params, distributions=trial.distributions, value=float(loss))
+            )
         try:
-            evaluator = PedAnovaImportanceEvaluator(target_quantile=0.25)
-            shares = get_param_importances(study, evaluator=evaluator, target=_first_objective(study))
+            found = get_param_importances(alone, evaluator=PedAnovaImportanceEvaluator(target_quantile=0.25))
         except (RuntimeError, ValueError):
-            return []
-    return [{"parameter": key, "importance": float(value)} for key, value in shares.items()]
-
-
-def _first_objective(study: optuna.Study) -> Callable[[FrozenTrial], float] | None:
-    """What the evaluator ranks by: small for good trials. None (the objective itself) where there is only one."""
-    if len(study.directions) == 1:
-        return None
-    sign = -1.0 if study.directions[0] is StudyDirection.MAXIMIZE else 1.0
-    return lambda trial: sign * trial.values[0]
+            return {}
+    return {key: float(share) for key, share in found.items()}
 
 
 def write_calibration(folder: Path) -> None:

@@ -16,7 +16,7 @@ MODULES = [info.name for info in pkgutil.walk_packages(analysis.__path__, "analy
 EXAMPLES = {
     "analysis.tables.reading": ["load"],
     "analysis.statistics.intervals": ["summarise", "share_interval"],
-    "analysis.statistics.curves": ["knee", "fit_slope"],
+    "analysis.statistics.curves": ["fit_slope"],
     "analysis.statistics.comparisons": ["paired_differences", "holm"],
     "analysis.statistics.selection": ["outcomes", "pareto_front", "best_configurations"],
     "analysis.statistics.variance_components": ["metric_of"],

@@ -1,62 +1,98 @@
-"""Whether the KL estimator matters: differences between trials that share their seeds and everything else."""
+"""Whether each factor matters: differences between trials that share their seeds and everything else."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
-from analysis import figures, statistics
+from analysis import figures
 from analysis.document.blocks import Block, Figure, Heading, Note, Panel, Table
-from analysis.statistics.headline import Headline, estimators_apart
+from analysis.statistics import answers
+from analysis.statistics.few_seeds.effects import EQUIVALENT, FIRST, OVERALL, SECOND
+from analysis.statistics.few_seeds.verdicts import effect_sentence, level_name
+from analysis.statistics.headline import Headline
+from analysis.tables import Sweep
 from analysis.tables.columns import BOUND, DIMENSION
 from analysis.tables.kinds import KL_ESTIMATOR
-from analysis.wording import count, interval, label, listed
+from analysis.wording import count, interval, listed
+from analysis.wording import figure as number
+
+MOST_ROWS = 24
+"""Of one figure; with more dimensions and levels it shows the effects over all dimensions alone."""
 
 
-def blocks(chosen: Headline) -> list[Block]:
-    """Closed-form minus Monte Carlo KL: same seeds, same D, all else equal."""
-    heading = Heading("Does the KL estimator matter?")
-    table, reason = estimators_apart(chosen)
+def blocks(sweep: Sweep, chosen: Headline) -> list[Block]:
+    """A section for each factor that the design crosses, and for the KL estimator."""
+    return [block for factor in answers.compared_factors(sweep) for block in _section(sweep, chosen, factor)]
+
+
+def _section(sweep: Sweep, chosen: Headline, factor: str) -> list[Block]:
+    """First level minus each other: same seeds, same D, all else equal."""
+    heading = Heading(f"Does {'the KL estimator' if factor == KL_ESTIMATOR else factor} matter?")
+    table, reason = answers.factor_effects(sweep, chosen, factor)
     if reason is not None:
         return [heading, Note(reason)]
-    first = label(table["first"].iloc[0], KL_ESTIMATOR)
+    first = level_name(table["first"].iloc[0], factor)
+    overall = table["scope"] == OVERALL
     caption = (
-        "Same seed, same D, all other settings equal; to the right of zero, "
-        f"{first} is better. Bars are 95 % "
-        "t-intervals for each difference alone; "
-        f"{count(int(table['comparisons'].iloc[0]), 'comparison')} shown, judged with Holm's "
-        "correction. "
+        f"Same seed, same D, all other settings equal; to the right of zero, {first} is better. Bars are 95 % "
+        "t-intervals for each difference alone: over all D from the differences of each seed, at each D with their "
+        f"variance pooled over the dimensions. {count(int(table['p_holm'].notna().sum()), 'comparison')}, judged with "
+        "Holm's correction, those over all D and those at each D by themselves. "
         f"n = {listed(sorted(set(table['n'])))} seeds each."
     )
+    names = [_row_name(row, several=table["second"].nunique() > 1) for row in table.to_dict("records")]
     shown = pd.DataFrame(
         {
-            "D": table[DIMENSION],
+            "where": names,
             "difference (nats)": [
                 interval(*row) for row in table[["difference", "low", "high"]].itertuples(index=False)
             ],
             "seeds": table["n"],
             "p (Holm)": table["p_holm"],
-            "verdict": table["verdict"],
+            f"P({first} is better)": [f"{p:.2f}" if p == p else "–" for p in table["probability"]],
+            "verdict": [_verdict(row) for row in table.to_dict("records")],
         }
     )
-    figure = Figure((_panel(table, first),), caption, statistics.overall_verdict(table, BOUND))
-    return [heading, figure, Table("paired_differences", table, "Every comparison in words.", rows=40, shown=shown)]
+    drawn = table.assign(row=names) if len(table) <= MOST_ROWS else table.assign(row=names)[overall]
+    name = "paired_differences" if factor == KL_ESTIMATOR else f"paired_differences_{factor.replace('.', '_')}"
+    text = effect_sentence(table, BOUND)
+    figure = Figure((_panel(drawn, factor, name),), caption, text[:1].upper() + text[1:])
+    return [heading, figure, Table(name, table, "Every comparison.", rows=40, shown=shown)]
 
 
-def _panel(table: pd.DataFrame, first: str) -> Panel:
-    """The differences beside zero, a row for each D (and estimator, where several are compared)."""
+def _row_name(row: dict[Any, Any], *, several: bool) -> str:
+    """`all D`, `D = 8`; with the other level where several are compared."""
+    dim = float(row[DIMENSION])
+    place = "all D" if dim != dim else f"D = {dim:g}"
+    return f"{place}, {level_name(row['second'], str(row['factor']))}" if several else place
+
+
+def _verdict(row: dict[Any, Any]) -> str:
+    """`closed form better`, `no difference larger than 0.5 nats`, `cannot tell yet; 25 seeds would`."""
+    verdict, needed, margin = str(row["verdict"]), float(row["seeds_needed"]), float(row["margin"])
+    if verdict in (FIRST, SECOND):
+        side = "first" if verdict == FIRST else "second"
+        return f"{level_name(row[side], str(row['factor']))} better"
+    if verdict == EQUIVALENT:
+        return f"no difference larger than {number(margin, 2)} nats"
+    more = needed - int(row["n"])
+    return f"cannot tell yet; {count(int(more), 'more seed')} would" if 0 < more < float("inf") else "cannot tell yet"
+
+
+def _panel(table: pd.DataFrame, factor: str, name: str) -> Panel:
+    """The differences beside zero, the one over all D on top."""
+    rows = table.assign(mean=table["difference"])
     several = table["second"].nunique() > 1
-    names = [
-        f"D = {d:g}, {label(second, KL_ESTIMATOR)}" if several else f"D = {d:g}"
-        for d, second in table[[DIMENSION, "second"]].itertuples(index=False)
-    ]
-    rows = table.assign(mean=table["difference"], row=names)
-    other = "other estimator" if several else label(table["second"].iloc[0], KL_ESTIMATOR)
-    title = f"{first.capitalize()} minus {other}, same seeds"
+    first, second = (level_name(table[side].iloc[0], factor) for side in ("first", "second"))
+    other = ("other estimator" if factor == KL_ESTIMATOR else "each other") if several else second
+    title = f"{first[:1].upper()}{first[1:]} minus {other}, same seeds"
     return Panel(
-        "paired_differences",
+        name,
         lambda axes: figures.forest(
             axes, rows, name="row", title=title, x_label="difference in test.elbo (nats per image)"
         ),
-        "Paired differences in test ELBO between KL estimators, by latent dimension",
+        f"Paired differences in test ELBO by {factor}, over all latent dimensions and at each",
         (4.8, 1.1 + 0.3 * max(3, len(rows))),
     )

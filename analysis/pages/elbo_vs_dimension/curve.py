@@ -1,4 +1,4 @@
-"""The curve: test ELBO against the latent dimension, with the knee, a floor without z, and the exact linear curve."""
+"""The curve: test ELBO against the latent dimension, with D*, a floor without z, and the exact linear curve."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis import figures, statistics
+from analysis import figures
 from analysis.document.blocks import Figure, Panel
 from analysis.figures import theme
-from analysis.pages.common import counted, spread
+from analysis.pages.common import counted, spread, sufficient
+from analysis.statistics.answers import best_curve
 from analysis.statistics.headline import BEST, CELL, Headline
 from analysis.tables import Sweep
 from analysis.tables.columns import BOUND, DIMENSION
@@ -27,17 +28,13 @@ class Curve:
 
     chosen: Headline
     means: pd.DataFrame
-    knees: pd.DataFrame
+    best: pd.Series
+    """D* of the curve with the highest mean: a row of `sufficient_dimension`."""
     floor: float
     """Nats of a histogram of each pixel, which uses no z; NaN where the sweep has none."""
     ppca: pd.DataFrame
     """Rows of the references: the exact curve, where there are linear models that it is exact for."""
     nats_per_bit: float | None
-
-    @property
-    def best(self) -> pd.Series:
-        """The knee of the series that reaches the highest mean."""
-        return self.knees.iloc[int(self.knees["best_mean"].argmax())]
 
 
 def bound(sweep: Sweep, chosen: Headline) -> Figure:
@@ -45,7 +42,7 @@ def bound(sweep: Sweep, chosen: Headline) -> Figure:
     curve = Curve(
         chosen,
         chosen.means(BOUND),
-        statistics.knee(chosen.replicates, BOUND, within="series"),
+        best_curve(chosen),
         _floor(sweep),
         _ppca(sweep, chosen),
         _nats_per_bit(chosen.replicates),
@@ -58,7 +55,8 @@ def bound(sweep: Sweep, chosen: Headline) -> Figure:
     )
     caption = (
         "Higher is better. Small marks are replicates, large marks their mean with a 95 % "
-        "t-interval; series are set side by side "
+        "t-interval for new seeds on these images, whose variance is pooled over each curve (dashed: from fewer than "
+        "3 degrees of freedom); series are set side by side "
         f"at each D. {'No z: a histogram of each pixel. ' if np.isfinite(curve.floor) else ''}"
         f"{chosen.basis} {counted(chosen.replicates)}."
     )
@@ -66,15 +64,15 @@ def bound(sweep: Sweep, chosen: Headline) -> Figure:
 
 
 def _draw(axes: Axes, curve: Curve) -> None:
-    """References first, then the curve, then the mark of the knee and the scale in bits."""
+    """References first, then the curve, then the mark of D* and the scale in bits."""
     chosen, best = curve.chosen, curve.best
     if not curve.ppca.empty:
         figures.reference_curve(axes, curve.ppca, x=DIMENSION, y="nats", text=label("ppca"))
     against_dimension(axes, chosen, BOUND, title="Test ELBO", means=curve.means)
     if np.isfinite(curve.floor):
         _draw_floor(axes, curve.floor, chosen.replicates[BOUND], right=_right_is_free(curve.means, curve.floor))
-    if len(chosen.series) == 1 and np.isfinite(best["knee"]):
-        figures.mark(axes, best["knee"], best["low"], best["high"], f"D* = {best['knee']:g}")
+    if len(chosen.series) == 1 and np.isfinite(best["sufficient"]):
+        figures.mark(axes, best["sufficient"], best["low"], best["high"], f"D* = {best['sufficient']:g}")
     if curve.nats_per_bit is not None:
         figures.second_axis(axes, curve.nats_per_bit)
 
@@ -95,10 +93,10 @@ def against_dimension(axes: Axes, chosen: Headline, value: str, *, title: str, m
 
 
 def sentence(means: pd.DataFrame, best: pd.Series, floor: float) -> str:
-    """The best mean and where it is, how far it is from the floor, and what the knee says."""
+    """The highest mean and where it is, how far it is from the floor, and which D suffices."""
     top = means.iloc[int(means["mean"].argmax())]
     text = (
-        f"The best mean test ELBO is {interval(top['mean'], top['low'], top['high'])} nats per image, "
+        f"The highest mean test ELBO is {interval(top['mean'], top['low'], top['high'])} nats per image, "
         f"at D = {top[DIMENSION]:g} ({top['series']})"
     )
     if np.isfinite(floor):
@@ -106,25 +104,11 @@ def sentence(means: pd.DataFrame, best: pd.Series, floor: float) -> str:
             f", {abs(top['mean'] - floor):.1f} nats {'above' if top['mean'] > floor else 'below'} a "
             "histogram that uses no z"
         )
-    if np.isfinite(best["knee"]):
-        text += (
-            f"; on that curve the knee is D* = {best['knee']:g} (95 % interval {best['low']:g} to "
-            f"{best['high']:g}): {_saved(best, means[DIMENSION].min())}"
-        )
-    elif best.get("note"):
-        text += f"; no knee can be given ({best['note']})"
+    if np.isfinite(best["sufficient"]):
+        text += f"; on that curve {sufficient(best)}"
+    elif best["note"]:
+        text += f"; which D is best cannot be said ({best['note']})"
     return text + "."
-
-
-def _saved(best: pd.Series, smallest: float) -> str:
-    """What the knee means for whoever chooses D; no surer than its interval."""
-    if best["knee"] == smallest:
-        return "the smallest D that was tried"
-    if best["knee"] != best["best"]:
-        return f"D beyond {best['knee']:g} buys less than one standard error"
-    if best["best"] == best["low"]:
-        return "no smaller D comes within one standard error"
-    return "a smaller D may do as well"
 
 
 def _draw_floor(axes: Axes, floor: float, values: pd.Series, *, right: bool) -> None:

@@ -1,9 +1,9 @@
-"""The page on the bound against the latent dimension: the curve, its knee, its parts, and what stands behind it."""
+"""The page on the bound against the latent dimension: the curve, which D is best, its parts, and what stands behind it."""
 
 from __future__ import annotations
 
 from analysis.document.blocks import Block, Heading, Note, Page
-from analysis.pages.elbo_vs_dimension import comparison, counts, curve, knee, parts
+from analysis.pages.elbo_vs_dimension import comparison, counts, curve, parts, which_dimension
 from analysis.statistics.headline import headline
 from analysis.tables import Sweep
 from analysis.tables.columns import BOUND
@@ -11,10 +11,10 @@ from analysis.wording import listed
 
 
 def page(sweep: Sweep) -> Page:
-    """The curve and its parts, the knee, the paired comparison of KL estimators, and what stands behind each point."""
+    """The curve and its parts, the probabilities of each D, the effect of each factor, and what stands behind each point."""
     title, lead = (
         "ELBO against latent dimension",
-        "What another latent dimension buys, and whether the KL estimator matters.",
+        "What another latent dimension buys, and whether the KL estimator and other factors matter.",
     )
     chosen = headline(sweep)
     if BOUND not in chosen.replicates or chosen.replicates[BOUND].notna().sum() == 0:
@@ -25,13 +25,13 @@ def page(sweep: Sweep) -> Page:
         blocks.append(
             Note(
                 f"Every trial of the curve has D = {chosen.dimensions[0]}: one point is not a curve, and "
-                "there is no knee."
+                "it cannot say which D is best."
             )
         )
-    blocks += [curve.bound(sweep, chosen), *knee.blocks(chosen)]
+    blocks += [curve.bound(sweep, chosen), *which_dimension.blocks(chosen)]
     if len(chosen.dimensions) > 1:
         blocks += [Heading("What the bound is made of, and where it is lost"), parts.parts(chosen)]
-    blocks += [parts.table(chosen), *comparison.blocks(chosen), *counts.blocks(sweep, chosen)]
+    blocks += [parts.table(chosen), *comparison.blocks(sweep, chosen), *counts.blocks(sweep, chosen)]
     return Page("elbo-vs-dimension", title, lead, tuple(blocks))
 
 

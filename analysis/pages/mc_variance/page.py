@@ -15,7 +15,7 @@ from analysis.pages.mc_variance import (
     prior,
     samples,
 )
-from analysis.statistics.headline import studied_dimension
+from analysis.statistics.answers import studied_dimension
 from analysis.tables import Sweep
 
 

@@ -7,9 +7,11 @@ import pandas as pd
 
 from analysis import statistics
 from analysis.document.blocks import Block, Findings
-from analysis.pages.common import slope_text, with_dimension
-from analysis.statistics import planning
-from analysis.statistics.headline import Headline, estimators_apart, headline, studied_dimension
+from analysis.pages.common import slope_text, sufficient, with_dimension
+from analysis.statistics import answers, planning
+from analysis.statistics.few_seeds.verdicts import effect_sentence
+from analysis.statistics.few_seeds.winner import FRESH, ONLY
+from analysis.statistics.headline import Headline, headline
 from analysis.statistics.selection import best_was_late
 from analysis.tables import Sweep
 from analysis.tables.columns import BOUND, DIMENSION, FINISHED
@@ -20,40 +22,87 @@ NEGLIGIBLE = 0.1
 """Share of the variance between replicates below which the draws' own part is not worth paying for."""
 
 
+LIKELY = 0.05
+"""A dimension is named where it is best with at least this probability."""
+
+
 def blocks(sweep: Sweep) -> list[Block]:
-    """Best D and its knee; KL estimators; the slope of the variance; how many draws are enough; what to distrust."""
+    """Best bound; best D; each factor; the slope of the variance; how many draws are enough; what to distrust."""
     chosen = headline(sweep)
     variance = with_dimension(sweep, "variance")
-    said = [dimension(chosen), estimators(chosen), slope(variance), draws(sweep, variance), trust(sweep)]
+    said = [best(sweep), dimension(chosen), *factors(sweep, chosen)]
+    said += [slope(variance), draws(sweep, variance), trust(sweep)]
     sentences = tuple(sentence for sentence in said if sentence)
     return [Findings(sentences)] if sentences else []
 
 
-def dimension(chosen: Headline) -> str:
-    """The best D, and the smallest that is as good."""
-    means = chosen.means(BOUND)
-    if means.empty:
+def best(sweep: Sweep) -> str:
+    """What the best configuration reaches on seeds that had no say in the choice."""
+    table = answers.best_bound(sweep)
+    if table.empty:
         return ""
-    top = means.iloc[int(means["mean"].argmax())]
-    value = interval(top["mean"], top["low"], top["high"])
-    if len(chosen.dimensions) == 1:
-        return f"At D = {top[DIMENSION]:g}, the only latent dimension, the test ELBO is {value} nats per image."
-    text = (
-        f"The best test ELBO is {value} nats per image, at D = {top[DIMENSION]:g} ({top['series']}, n = {top['n']:g})"
-    )
-    knees = statistics.knee(chosen.replicates, BOUND, within="series").set_index("series")
-    knee = knees.loc[top["series"]]
-    if np.isfinite(knee["knee"]) and knee["knee"] < top[DIMENSION]:
-        text += f"; D = {knee['knee']:g} is within one standard error of it"
-    if np.isfinite(knee["knee"]):
-        text += f"; the knee is D* = {knee['knee']:g}, 95 % interval {knee['low']:g} to {knee['high']:g}"
-    return f"{text}."
+    row = table.iloc[0]
+    place = f"D = {row[DIMENSION]:g}" + (f" ({row['name']})" if row["name"] else "")
+    if not np.isfinite(row["estimate"]):
+        value = figure(row["chosen_mean"])
+        return f"The best test ELBO is {value} nats per image, at {place}, without an interval: {row['note']}."
+    value = interval(row["estimate"], row["low"], row["high"])
+    return f"The best test ELBO is {value} nats per image, at {place}, {_basis(row)}.{_images(row, sweep)}"
 
 
-def estimators(chosen: Headline) -> str:
-    """Whether the data tell the KL estimators apart."""
-    table, reason = estimators_apart(chosen)
-    return statistics.overall_verdict(table, BOUND) if reason is None else reason
+def _basis(row: pd.Series) -> str:
+    """Which seeds a headline rests on, and how sure the choice is."""
+    n = int(row["readings"])
+    if row["basis"] == FRESH:
+        return f"on {count(n, 'fresh seed')} of the best of {count(int(row['candidates']), 'configuration')}"
+    if row["basis"] == ONLY:
+        return f"of the only configuration (n = {count(n, 'seed')})"
+    text = f"with each of {count(n, 'seed')} left out of the choice in turn"
+    if row["optimism"] > 0.005:
+        text += f" (its own mean, {figure(row['chosen_mean'])}, is {row['optimism']:.2f} nats too good)"
+    if np.isfinite(row["probability_not_best"]):
+        others = count(int(row["candidates"]) - 1, "other configuration")
+        text += f"; one of the {others} is really better with probability {row['probability_not_best']:.2f}"
+    return text
+
+
+def _images(row: pd.Series, sweep: Sweep) -> str:
+    """The second interval, for images that the split does not hold."""
+    if not (np.isfinite(row["image_error"]) and np.isfinite(row["low_images"])):
+        return ""
+    images = (sweep.info.get("data") or {}).get("test")
+    split = f"these {images:,} images" if isinstance(images, int) else "these images"
+    both = interval(row["estimate"], row["low_images"], row["high_images"])
+    return f" That is for new seeds on {split}; for new images as well, {both}."
+
+
+def dimension(chosen: Headline) -> str:
+    """The probability that each D is best, and the smallest that is good enough."""
+    probabilities = answers.which_dimension(chosen)
+    if probabilities.empty:
+        return ""
+    row = answers.best_curve(chosen)
+    name = f" ({row['series']})" if len(chosen.series) > 1 else ""
+    if row["dimensions"] == 1:
+        if len(chosen.dimensions) > 1:
+            return f"Which dimension is best cannot be said: the best curve{name} has one."
+        return f"D = {chosen.dimensions[0]} is the only latent dimension: whether another is better, it cannot say."
+    if not np.isfinite(row["sufficient"]):
+        return f"Which dimension is best cannot be said{name}: {row['note']}."
+    rows = probabilities[probabilities["series"] == row["series"]].sort_values("probability_best", ascending=False)
+    rows = rows[rows["probability_best"] >= LIKELY]
+    likely = [f"D = {d:g} with probability {p:.2f}" for d, p in rows[[DIMENSION, "probability_best"]].to_numpy(float)]
+    return f"The best latent dimension{name} is {' or '.join(likely)}; {sufficient(row)}."
+
+
+def factors(sweep: Sweep, chosen: Headline) -> list[str]:
+    """A sentence for each factor: whether its levels differ."""
+    said = []
+    for factor in answers.compared_factors(sweep):
+        table, reason = answers.factor_effects(sweep, chosen, factor)
+        text = effect_sentence(table, BOUND) if reason is None else reason
+        said.append(text[:1].upper() + text[1:])
+    return said
 
 
 def slope(variance: pd.DataFrame) -> str:
@@ -76,7 +125,7 @@ def draws(sweep: Sweep, variance: pd.DataFrame) -> str:
     images = (sweep.info.get("data") or {}).get("test")
     if variance.empty or not isinstance(images, int):
         return ""
-    at = studied_dimension(sweep, variance)
+    at = answers.studied_dimension(sweep, variance)
     rows = planning.measured(sweep)
     rows = rows[(rows["quantity"] == "elbo_monte_carlo") & (rows["sampling"] == "iid") & (rows[DIMENSION] == at)]
     rows = rows[rows["between_replicates"].notna()].sort_values("num_samples")

@@ -9,9 +9,11 @@ from analysis import statistics, tables
 from analysis.document.blocks import Block, Heading, Note, Table, Text
 from analysis.pages.common import counted
 from analysis.pages.overview.swept import numbers
+from analysis.statistics import answers
+from analysis.statistics.few_seeds.winner import FRESH, ONLY
 from analysis.tables import Sweep
 from analysis.tables.columns import BOUND, RANK, varying
-from analysis.wording import count, interval, label
+from analysis.wording import count, figure, interval, label
 
 
 def blocks(sweep: Sweep) -> list[Block]:
@@ -27,11 +29,15 @@ def blocks(sweep: Sweep) -> list[Block]:
     table = statistics.best_configurations(joined, BOUND, rank_by=RANK)
     caption = (
         f"Ranked by mean {label(RANK)} of the trials that chose them; the number is {label(BOUND)} with a 95 % "
-        "t-interval over n replicates, on the fresh seeds of a confirmation where there was one. A number from the "
-        f"seeds that chose it is biased upwards. {counted(joined)}."
+        "t-interval over n replicates (variance pooled over configurations that differ in D alone), on the fresh seeds "
+        f"of a confirmation where there was one. A number from the seeds that chose it is too good. {counted(joined)}."
     )
     shown = _shown(table, [name for name in varying(joined) if name in table])
-    return [heading, Text(_sentence(table)), Table("best_configurations", table, caption, rows=10, shown=shown)]
+    return [
+        heading,
+        Text(_sentence(table, answers.best_bound(sweep).iloc[0])),
+        Table("best_configurations", table, caption, rows=10, shown=shown),
+    ]
 
 
 def _shown(table: pd.DataFrame, varied: list[str]) -> pd.DataFrame:
@@ -52,19 +58,33 @@ def _shown(table: pd.DataFrame, varied: list[str]) -> pd.DataFrame:
     return shown
 
 
-def _sentence(table: pd.DataFrame) -> str:
-    """What the first reaches, on which seeds, and how many of the next may be as good."""
-    first = table.iloc[0]
-    text = (
-        f"The configuration with the best {label(RANK)} (trial {numbers(first['trials'], 6)}) reaches a "
-        f"{label(BOUND)} of {interval(first['mean'], first['low'], first['high'])} nats per image"
-    )
+def _sentence(table: pd.DataFrame, best: pd.Series) -> str:
+    """What the first reaches on seeds that had no say, and how sure it is that it is the first."""
+    trials = numbers(table.iloc[0]["trials"], 6)
+    text = f"The configuration with the best {label(RANK)} (trial {trials}) "
+    if not np.isfinite(best["estimate"]):
+        shown = figure(best["chosen_mean"])
+        return (
+            f"{text}shows a {label(BOUND)} of {shown} nats per image, and nothing says how good it is: {best['note']}."
+        )
+    text += f"reaches a {label(BOUND)} of {interval(best['estimate'], best['low'], best['high'])} nats per image "
+    if best["basis"] == FRESH:
+        return f"{text}over {count(int(best['n']), 'fresh seed')}; it looked {best['optimism']:.2f} nats better when chosen."
+    if best["basis"] == ONLY:
+        return f"{text}over {count(int(best['n']), 'seed')}."
     text += (
-        f" over {count(int(first['n']), 'fresh seed')}."
-        if first["confirmed"]
-        else " on the seeds that chose it: expect less on fresh ones."
+        f"where each of {count(int(best['readings']), 'seed')} is left out of the choice in turn, "
+        f"{abs(best['optimism']):.2f} nats {'less' if best['optimism'] > 0 else 'more'} than on the seeds that chose it"
     )
-    close = int(((table["high"] >= first["low"]) & (table["low"] <= first["high"])).sum()) - 1
-    if close > 0:
-        text += f" The intervals of {close} of the next {len(table) - 1} overlap with it: their order is not settled."
-    return text
+    if np.isfinite(best["probability_not_best"]):
+        text += f"; that another is really the best has probability {best['probability_not_best']:.2f}"
+    return f"{text}. {_unchanged(table)}".strip()
+
+
+def _unchanged(table: pd.DataFrame) -> str:
+    """How many of the listed configurations may be as good, by their intervals on the same seeds."""
+    first = table.iloc[0]
+    close = int((table["high"] >= first["mean"]).iloc[1:].sum())
+    if not close:
+        return ""
+    return f"The intervals of {close} of the next {len(table) - 1} reach its mean: their order is not settled."

@@ -7,11 +7,11 @@ import pandas as pd
 from analysis import figures, statistics
 from analysis.document.blocks import Block, Figure, Heading, Note, Panel
 from analysis.tables import Sweep
-from analysis.tables.columns import RANK
+from analysis.tables.columns import RANK, SEARCH
 from analysis.wording import count, figure, label
 
 FEW_TRIALS = 30
-"""With fewer trials an importance is not worth leaning on, and the report says so."""
+"""With fewer trials of the search no importance is shown, and the report says that it cannot know."""
 
 
 def blocks(sweep: Sweep) -> list[Block]:
@@ -20,21 +20,22 @@ def blocks(sweep: Sweep) -> list[Block]:
     if len(history) < 2:
         return [Heading("Search"), Note("Fewer than two trials have finished, so there is no search to show.")]
     panels, said = [_history(history)], [_best(history)]
-    importance = sweep.importance.dropna(subset=["importance"]).sort_values("importance", ascending=False)
     caption = f"Trials in the order they were proposed. n = {count(len(history), 'finished trial')}."
-    if importance.empty:
-        caption += " The sweep wrote no parameter importance (it needs a search)."
-    else:
+    importance = _searched(sweep)
+    visited = int((history["phase"] == SEARCH).sum())
+    if not importance.empty:
         panels.append(_importance(importance.head(12)))
-        few = f" (from {len(history)} trials: too few to lean on)" if len(history) < FEW_TRIALS else ""
+        top = importance.iloc[0]
         said.append(
-            f"the largest share of its variation, {importance.iloc[0]['importance']:.0%}, goes with "
-            f"{importance.iloc[0]['parameter']}{few}"
+            f"among {count(visited, 'trial')} of the search, the largest share of the variation, "
+            f"{top['importance']:.0%}, goes with {top['parameter']} (with shuffled values: {top['null']:.0%})"
         )
         caption += (
-            " Importance is PED-ANOVA's, computed from the study when the sweep wrote its tables; it "
-            "ranks, it does not prove."
+            " Importance is PED-ANOVA's (Watanabe and others 2023) over the search's trials alone; beside it its mean "
+            "over shuffles of their values, which a share must exceed to say anything."
         )
+    elif visited:
+        said.append(_unknown(visited))
     text = "; ".join(said)
     return [Heading("Search"), Figure(tuple(panels), caption, f"{text[:1].upper()}{text[1:]}.")]
 
@@ -58,12 +59,36 @@ def _best(history: pd.DataFrame) -> str:
     )
 
 
+def _searched(sweep: Sweep) -> pd.DataFrame:
+    """The importance of parameters, where the table rests on the trials of the search alone and on enough of them.
+
+    Tables of earlier versions mixed the design into it, which puts whatever the design held fixed on top.
+    """
+    table = sweep.importance
+    if not {"null", "trials"} <= set(table.columns):
+        return table.head(0)
+    kept = table[(table["trials"] >= FEW_TRIALS) & table["importance"].notna()]
+    return kept.sort_values("importance", ascending=False)
+
+
+def _unknown(visited: int) -> str:
+    """Why no parameter is said to matter most."""
+    if visited < FEW_TRIALS:
+        return (
+            f"which parameter matters most, {count(visited, 'trial')} of a search cannot tell ({FEW_TRIALS} might); "
+            "factors of the design are compared below"
+        )
+    return "which parameter matters most cannot be said: the tables hold no importance of the search's trials alone"
+
+
 def _importance(top: pd.DataFrame) -> Panel:
-    """A bar for each parameter."""
+    """A bar for each parameter, and what shuffled values would show."""
     x = figures.Axis("importance", f"share of the variation in {RANK}")
-    texts = [f"{share:.0%}" for share in top["importance"]]
+    texts = [
+        f"{share:.0%} (shuffled {null:.0%})" for share, null in top[["importance", "null"]].itertuples(index=False)
+    ]
     return Panel(
         "parameter_importance",
         lambda axes: figures.bars(axes, top, name="parameter", x=x, texts=texts, title="Parameter importance"),
-        "PED-ANOVA importance of every searched parameter",
+        "PED-ANOVA importance of every searched parameter, beside that of shuffled values",
     )

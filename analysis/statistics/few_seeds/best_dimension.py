@@ -29,6 +29,7 @@ def dimension_probabilities(
     by: str = "model.latent_dim",
     *,
     within: By = (),
+    setting: By | None = None,
     tolerance: float | None = None,
     maximise: bool = True,
     unit: By | None = None,
@@ -43,6 +44,8 @@ def dimension_probabilities(
         value: Column, for example `test.elbo`.
         by: The dimension.
         within: Columns that split the frame into curves.
+        setting: Columns that share one seed variance, where a curve's configurations differ in more than D and each D
+            has one of them (None: the whole curve).
         tolerance: What does not matter, in the unit of `value` (None: one seed standard deviation, pooled over the
             curve).
         maximise: False for losses and bits per dimension.
@@ -53,7 +56,8 @@ def dimension_probabilities(
         `probability_at_most` (that D* is no larger), `tolerance`, `degrees`, `note` ("" or why there is no answer).
     """
     keys = as_list(within)
-    means = pooled_means(frame, value, [*keys, by], within=keys, unit=unit)
+    shared = keys if setting is None else [*keys, *as_list(setting)]
+    means = pooled_means(frame, value, list(dict.fromkeys([*shared, by])), within=shared, unit=unit)
     tables = [_curve(group, by, tolerance, maximise) for _, group in groups(means[means["n"] > 0], keys)]
     names = ["n", "mean", "probability_best", "probability_sufficient", "probability_at_most"]
     names += ["tolerance", "degrees", "note"]
@@ -79,9 +83,9 @@ def _curve(means: pd.DataFrame, by: str, tolerance: float | None, maximise: bool
     ).assign(degrees=degrees)
     if note:
         return table.assign(note=note)
-    sd = float(known["pooled_sd"].iloc[0])
+    sd = known["pooled_sd"].to_numpy(float)
     sign = 1.0 if maximise else -1.0
-    allowed = sd if tolerance is None else tolerance
+    allowed = float(np.sqrt(np.mean(sd**2))) if tolerance is None else tolerance
     best, at_most = posterior(sign * known["mean"].to_numpy(), sd, known["n"].to_numpy(float), degrees, allowed)
     table.loc[several, "probability_best"] = best
     table.loc[several, "probability_at_most"] = at_most
@@ -91,18 +95,18 @@ def _curve(means: pd.DataFrame, by: str, tolerance: float | None, maximise: bool
     return table.assign(tolerance=allowed, note=note)
 
 
-def posterior(means: Floats, sd: float, n: Floats, degrees: float, tolerance: float) -> tuple[Floats, Floats]:
-    """(P(i is best), P(D* <= i)) for means of `n` seeds, in the order of D, that share one seed deviation.
+def posterior(means: Floats, sd: Floats | float, n: Floats, degrees: float, tolerance: float) -> tuple[Floats, Floats]:
+    """(P(i is best), P(D* <= i)) for means of `n` seeds, in the order of D, whose seed deviation is `sd`.
 
     With A the dimensions up to i and B those beyond, D* <= i is max A >= max B - tolerance: the sum over i in A of the
     density of mean i times the distribution functions of the others of A at the same value, of B at that plus the
     tolerance.
     """
-    if sd == 0.0:  # every seed agrees: nothing is uncertain
+    if not np.any(np.asarray(sd) > 0):  # every seed agrees: nothing is uncertain
         best = (means == means.max()) / np.sum(means == means.max())
         return best, np.cumsum(np.eye(len(means))[int(np.argmax(means >= means.max() - tolerance))])
     scales = np.sqrt(degrees / stats.chi2.ppf((NODES + 1) / 2, degrees))[:, None, None, None]
-    errors = sd / np.sqrt(n)
+    errors = np.maximum(np.broadcast_to(sd, means.shape), 1e-12) / np.sqrt(n)
     # Axes: spread, whose density, its value, whose distribution function.
     values = means[None, :, None, None] + scales * errors[None, :, None, None] * STEPS[None, None, :, None]
     density = stats.norm.pdf(STEPS)[None, None, :] * (STEPS[1] - STEPS[0]) * (WEIGHTS / 2)[:, None, None]
