@@ -36,7 +36,7 @@ def counted(replicates: pd.DataFrame) -> str:
 
 
 def sufficient(row: pd.Series) -> str:
-    """`the smallest D within 0.4 nats of the best is D* = 8 (95 % interval 4 to 16)`, of `sufficient_dimension`'s row."""
+    """`the smallest D within 0.4 nats of the best is D* = 8 ...`, of a row of `statistics.sufficient_dimension`."""
     tolerance = f"{figure(float(row['tolerance']), 2)} nats"
     span = f"95 % interval {row['low']:g} to {row['high']:g}"
     if row["low"] == row["high"]:

@@ -4,9 +4,10 @@
     replicates = tables.joined(tables.load("runs/default"))
     statistics.summarise(replicates, "test.elbo", by=["model.latent_dim", "kl.estimator"])
 
-The concepts have a file each: `intervals`, `curves`, `comparisons`, `variance_components`, `prior_monte_carlo`,
-`selection`, and `few_seeds`, what can be said from few; and, on a whole sweep, `headline` (what the curves rest on), `answers` (best, which D, which factors) and `planning` (how large the next measurement
-must be), which are imported by their own names.
+The concepts have a file each: `intervals`, `few_seeds` (what can be said from few), `curves`, `comparisons`,
+`variance_components`, `prior_monte_carlo`, `selection`; and, on a whole sweep, `headline` (what the curves rest on),
+`answers` (the best, which D, which factors) and `planning` (how large the next measurement must be), which are imported
+by their own names.
 """
 
 from analysis.statistics.comparisons import holm, paired_differences, verdict

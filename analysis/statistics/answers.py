@@ -81,7 +81,7 @@ def best_curve(chosen: Headline) -> pd.Series:
 
 
 def studied_dimension(sweep: Sweep, variance: pd.DataFrame) -> int:
-    """The D that curves against L are drawn for: the sufficient D of the best curve, or the one with most replicates."""
+    """The D that curves against L are drawn for: D* of the best curve, or the D with most replicates."""
     best = best_curve(headline(sweep))
     if len(best) and (variance[DIMENSION] == best["sufficient"]).any():
         return int(best["sufficient"])

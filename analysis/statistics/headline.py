@@ -39,8 +39,8 @@ BEST = "best of each D"
 class Headline:
     """The rows behind the curves.
 
-    `replicates` and `passed` are replicates joined with their configuration; `replicates` has a text column `series` and a
-    number `setting`.
+    `replicates` and `passed` are replicates joined with their configuration; `replicates` has a text column `series`
+    and a number `setting`.
     """
 
     replicates: pd.DataFrame

@@ -1,9 +1,9 @@
-"""The page on the bound against the latent dimension: the curve, which D is best, its parts, and what stands behind it."""
+"""The page on the bound against the latent dimension: curve, best D, parts, factors, and what stands behind it."""
 
 from __future__ import annotations
 
 from analysis.document.blocks import Block, Heading, Note, Page
-from analysis.pages.elbo_vs_dimension import comparison, counts, curve, parts, which_dimension
+from analysis.pages.elbo_vs_dimension import comparison, counts, curve, parts, shares, which_dimension
 from analysis.statistics.headline import headline
 from analysis.tables import Sweep
 from analysis.tables.columns import BOUND
@@ -11,7 +11,7 @@ from analysis.wording import listed
 
 
 def page(sweep: Sweep) -> Page:
-    """The curve and its parts, the probabilities of each D, the effect of each factor, and what stands behind each point."""
+    """The curve and its parts, the probabilities of each D, the effect of each factor, what stands behind a point."""
     title, lead = (
         "ELBO against latent dimension",
         "What another latent dimension buys, and whether the KL estimator and other factors matter.",
@@ -31,7 +31,12 @@ def page(sweep: Sweep) -> Page:
     blocks += [curve.bound(sweep, chosen), *which_dimension.blocks(chosen)]
     if len(chosen.dimensions) > 1:
         blocks += [Heading("What the bound is made of, and where it is lost"), parts.parts(chosen)]
-    blocks += [parts.table(chosen), *comparison.blocks(sweep, chosen), *counts.blocks(sweep, chosen)]
+    blocks += [
+        parts.table(chosen),
+        *shares.blocks(sweep),
+        *comparison.blocks(sweep, chosen),
+        *counts.blocks(sweep, chosen),
+    ]
     return Page("elbo-vs-dimension", title, lead, tuple(blocks))
 
 

@@ -69,7 +69,8 @@ def _sentence(table: pd.DataFrame, best: pd.Series) -> str:
         )
     text += f"reaches a {label(BOUND)} of {interval(best['estimate'], best['low'], best['high'])} nats per image "
     if best["basis"] == FRESH:
-        return f"{text}over {count(int(best['n']), 'fresh seed')}; it looked {best['optimism']:.2f} nats better when chosen."
+        looked = f"{abs(best['optimism']):.2f} nats {'better' if best['optimism'] > 0 else 'worse'}"
+        return f"{text}over {count(int(best['n']), 'fresh seed')}; it looked {looked} when it was chosen."
     if best["basis"] == ONLY:
         return f"{text}over {count(int(best['n']), 'seed')}."
     text += (

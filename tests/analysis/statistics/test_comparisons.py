@@ -106,16 +106,6 @@ def test_the_verdict_is_computed(first: list[float], second: list[float], words:
     assert words in table["verdict"].item()
 
 
-def test_the_overall_verdict_counts(replicates: pd.DataFrame) -> None:
-    table = statistics.paired_differences(replicates, "test.elbo", "kl.estimator")
-    apart = int((table["p_holm"] < 0.05).sum())
-    sentence = statistics.overall_verdict(table, "test.elbo")
-    assert (f"in {apart} of {len(table)} comparisons" if apart else "cannot tell") in sentence
-    largest = table.loc[table["difference"].abs().idxmax()]
-    assert f"(D = {largest['model.latent_dim']:g}, n = {largest['n']} seeds)" in sentence
-    assert "nothing to compare" in statistics.overall_verdict(table.head(0), "test.elbo")
-
-
 def test_no_pair_at_all_and_an_unknown_reference(replicates: pd.DataFrame) -> None:
     one_level = replicates[replicates["kl.estimator"] == "closed_form"]
     assert statistics.paired_differences(one_level, "test.elbo", "kl.estimator").empty

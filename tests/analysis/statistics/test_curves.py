@@ -1,4 +1,4 @@
-"""Knees and slopes against computations by hand, and against the truth of a synthetic sweep."""
+"""Slopes against computations by hand, and against the truth of a synthetic sweep."""
 
 from __future__ import annotations
 
@@ -9,54 +9,6 @@ from coverage_of_intervals import assert_covers
 from scipy import stats
 
 from analysis import statistics, tables
-
-
-def curve(means: dict[int, float], spread: float, n: int, rng: np.random.Generator) -> pd.DataFrame:
-    dims = np.repeat(list(means), n)
-    values = np.repeat(list(means.values()), n) + spread * rng.normal(size=len(dims))
-    return pd.DataFrame({"model.latent_dim": dims, "test.elbo": values})
-
-
-def test_the_knee_by_hand() -> None:
-    frame = pd.DataFrame({"model.latent_dim": [2, 2, 4, 4, 8, 8, 16, 16]})
-    frame["test.elbo"] = [-10.0, -10.0, -5.4, -5.0, -4.0, -5.2, -4.0, -6.0]
-    row = statistics.knee(frame, "test.elbo").iloc[0]
-    # Best mean -4.6 at 8, its standard error 0.6: everything from -5.2 on is as good, and 4 has exactly -5.2.
-    assert row["best"] == 8
-    assert row["threshold"] == pytest.approx(-5.2)
-    assert row["knee"] in (4, 8)
-    frame.loc[frame["model.latent_dim"] == 4, "test.elbo"] += 0.01
-    assert statistics.knee(frame, "test.elbo")["knee"].item() == 4
-    frame["test.loss"] = -frame["test.elbo"]
-    assert statistics.knee(frame, "test.loss", maximise=False)["knee"].item() == 4
-    assert statistics.knee(frame, "test.loss", maximise=False)["threshold"].item() == pytest.approx(5.2)
-
-
-def test_the_bootstrap_of_the_knee_reproduces_its_sampling_distribution() -> None:
-    """Over fresh sweeps the knee falls on each D with some frequency; the bootstrap's interval holds the usual ones."""
-    means, rng = {2: -20.0, 4: -11.0, 8: -10.2, 16: -10.0}, np.random.default_rng(4)
-    tables_ = [statistics.knee(curve(means, 0.5, 5, rng), "test.elbo", resamples=400) for _ in range(150)]
-    knees = pd.concat(tables_, ignore_index=True)
-    limit = 16 if knees["knee"].median() == 16 else 8
-    covered = (knees["low"] <= limit) & (limit <= knees["high"])
-    assert covered.mean() > 0.9
-    assert (knees["low"] >= 4).mean() > 0.95  # D = 2 is 9 nats worse: never a knee
-
-
-def test_a_clear_knee_has_no_width_and_is_deterministic() -> None:
-    frame = curve({2: -30.0, 4: -20.0, 8: -10.0}, 0.1, 4, np.random.default_rng(5))
-    row = statistics.knee(frame, "test.elbo").iloc[0]
-    assert [row["knee"], row["low"], row["high"], row["probability"], row["note"]] == [8, 8, 8, 1.0, ""]
-    pd.testing.assert_frame_equal(statistics.knee(frame, "test.elbo"), statistics.knee(frame, "test.elbo"))
-
-
-@pytest.mark.parametrize(
-    ("means", "n", "note"), [({4: -1.0}, 3, "one dimension only"), ({2: -2.0, 4: -1.0}, 1, "one replicate at the best")]
-)
-def test_a_curve_without_a_knee_says_why(means: dict[int, float], n: int, note: str) -> None:
-    row = statistics.knee(curve(means, 0.1, n, np.random.default_rng(6)), "test.elbo").iloc[0]
-    assert np.isnan(row["knee"])
-    assert row["note"].startswith(note)
 
 
 def test_slopes_are_numpys_when_errors_are_equal() -> None:

@@ -9,6 +9,8 @@ import pytest
 import synthetic
 
 from analysis import statistics, tables
+from analysis.statistics import answers
+from analysis.statistics.headline import headline
 
 
 @pytest.mark.parametrize(
@@ -29,7 +31,15 @@ def test_every_statistic_has_an_answer_for_every_kind_of_sweep(tmp_path: Path, o
     finished = int((sweep.trials["status"] == "finished").sum())
     studied = finished > 0 and options.get("variance_study", True)
     assert len(statistics.summarise(replicates, "test.elbo", "model.latent_dim")) <= finished
-    assert len(statistics.knee(replicates, "test.elbo")) == (finished > 0)
+    chosen = headline(sweep)
+    probabilities = answers.which_dimension(chosen)
+    assert probabilities.empty == (finished == 0)
+    assert len(answers.best_bound(sweep)) == (finished > 0)
+    for factor in answers.compared_factors(sweep):
+        differences, reason = answers.factor_effects(sweep, chosen, factor)
+        assert differences.empty == (reason is not None)
+    shared = answers.shares(sweep)
+    assert shared.empty or shared["share"].sum() == pytest.approx(1.0)
     assert len(statistics.variance_slopes(variance)) == (24 if studied else 0)
     assert len(statistics.gradient_slopes(gradients)) == (10 if studied else 0)
     assert len(statistics.variance_components(replicates, variance)) % 3 == 0

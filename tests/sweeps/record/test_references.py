@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 import synthetic
 import torch
@@ -15,7 +16,7 @@ from analysis.tables import load as load_tables
 from pipeline.config import DataConfig
 from pipeline.data.images import ImageData, load
 from pipeline.model.linear_gaussian import fit_ppca
-from sweeps.record.references import density_rows, reference_rows
+from sweeps.record.references import FEWEST_TRIALS, density_rows, importance_rows, reference_rows
 from sweeps.record.tables import write_table
 
 
@@ -50,3 +51,35 @@ def test_the_table_has_the_columns_that_the_report_reads(
     references = load_tables(folder).references
     assert set(references.loc[references["reference"] == "ppca", "model.latent_dim"]) == {2.0, 8.0}
     assert "latent_dim" not in references
+
+
+def searched_study(trials: int, factorial: int = 10) -> tuple[optuna.Study, set[int]]:
+    """A design at one learning rate, then a random search in which the rate decides and the batch does not."""
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=0))
+    rate, batch = (
+        optuna.distributions.FloatDistribution(1e-3, 1e-2, log=True),
+        optuna.distributions.IntDistribution(1, 64),
+    )
+    for number in range(factorial + trials):
+        if number < factorial:
+            study.enqueue_trial({"rate": 3e-3, "batch": 1 + number})
+        trial = study.ask({"rate": rate, "batch": batch})
+        better = -abs(math.log(trial.params["rate"] / 2e-3)) if number >= factorial else 5.0 * number
+        study.tell(trial, better)
+    return study, set(range(factorial, factorial + trials))
+
+
+def test_importance_rests_on_the_search_alone_and_stands_beside_its_null() -> None:
+    study, searched = searched_study(60)
+    rows = {row["parameter"]: row for row in importance_rows(study, searched)}
+    assert set(rows) == {"rate", "batch"}
+    assert rows["rate"]["importance"] > 0.8 > rows["rate"]["null"]
+    assert rows["batch"]["importance"] < 0.2 < rows["batch"]["null"]
+    assert {row["trials"] for row in rows.values()} == {60}
+    assert sum(row["importance"] for row in rows.values()) == pytest.approx(1.0)
+    assert importance_rows(study, searched) == list(rows.values()), "the same study, the same shuffles"
+
+
+def test_too_few_trials_of_the_search_have_none_whatever_the_design_adds() -> None:
+    study, searched = searched_study(FEWEST_TRIALS - 1, factorial=40)
+    assert importance_rows(study, searched) == []

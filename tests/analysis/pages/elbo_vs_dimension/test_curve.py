@@ -24,13 +24,17 @@ def test_bound_sentence_names_the_best_point_and_the_floor(tmp_path: Path) -> No
     assert "D* = 8" in figure.sentence
 
 
-def test_a_knee_is_as_sure_as_its_interval() -> None:
+def test_the_sufficient_dimension_is_said_with_its_probability_or_why_not() -> None:
     means = pd.DataFrame(
         {"model.latent_dim": [2, 8], "mean": [-20.0, -10.0], "low": -20.5, "high": -9.5, "series": "closed form"}
     )
-    sure = {"knee": 8.0, "best": 8.0, "low": 8.0, "high": 8.0}
-    for knee, words in ((sure, "no smaller D comes within"), (sure | {"low": 2.0}, "a smaller D may do as well")):
-        assert words in sentence(means, pd.Series(knee), float("nan"))
+    sure = {"sufficient": 8.0, "low": 8.0, "high": 8.0, "probability": 0.99, "tolerance": 0.5, "note": ""}
+    text = sentence(means, pd.Series(sure), float("nan"))
+    assert "within 0.50 nats of the best is D* = 8 with probability 0.99 (no other" in text
+    text = sentence(means, pd.Series(sure | {"low": 2.0}), float("nan"))
+    assert "95 % interval 2 to 8" in text
+    silent = pd.Series(sure | {"sufficient": float("nan"), "note": "one seed at all dimensions"})
+    assert "which D is best cannot be said (one seed at all dimensions)" in sentence(means, silent, float("nan"))
 
 
 def test_the_exact_curve_is_shown_beside_linear_models_only(tmp_path: Path) -> None:
