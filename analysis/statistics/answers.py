@@ -74,10 +74,9 @@ def best_curve(chosen: Headline) -> pd.Series:
     probabilities = which_dimension(chosen)
     if probabilities.empty:
         return pd.Series(dtype=object)
-    table = sufficient_dimension(probabilities, within="series").set_index("series", drop=False)
-    series = probabilities.loc[probabilities["mean"].idxmax(), "series"]
-    best: pd.Series = table.loc[series]
-    return best
+    table = sufficient_dimension(probabilities, within="series")
+    series = probabilities["series"].iloc[int(probabilities["mean"].to_numpy().argmax())]
+    return table[table["series"] == series].iloc[0]
 
 
 def studied_dimension(sweep: Sweep, variance: pd.DataFrame) -> int:

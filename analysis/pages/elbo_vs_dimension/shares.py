@@ -66,9 +66,10 @@ def sentence(table: pd.DataFrame) -> str:
     if certain.empty:
         return f"No factor of the design shows more variation in {label(BOUND)} than seeds do: {seeds}."
     said = [
-        f"{_share(*row[1:])} with {_words(row[0])}" for row in certain[["source", "share", "low", "high"]].to_numpy()
+        f"{_share(*row[1:])} goes with {_words(row[0])}"
+        for row in certain[["source", "share", "low", "high"]].to_numpy()
     ]
-    return f"Of the variation in {label(BOUND)} between the designed trials, {listed(said)} goes; {seeds}."
+    return f"Of the variation in {label(BOUND)} between the designed trials, {listed(said)}; {seeds}."
 
 
 def _words(source: str) -> str:

@@ -22,6 +22,8 @@ NEGLIGIBLE = 0.1
 """Share of the variance between replicates below which the draws' own part is not worth paying for."""
 
 
+MOST_LIKELY = 3
+"""Dimensions that are named; the rest share what is left."""
 LIKELY = 0.05
 """A dimension is named where it is best with at least this probability."""
 
@@ -90,8 +92,10 @@ def dimension(chosen: Headline) -> str:
     if not np.isfinite(row["sufficient"]):
         return f"Which dimension is best cannot be said{name}: {row['note']}."
     rows = probabilities[probabilities["series"] == row["series"]].sort_values("probability_best", ascending=False)
-    rows = rows[rows["probability_best"] >= LIKELY]
+    rows = rows[rows["probability_best"] >= LIKELY].head(MOST_LIKELY)
+    left = 1.0 - float(rows["probability_best"].sum())
     likely = [f"D = {d:g} with probability {p:.2f}" for d, p in rows[[DIMENSION, "probability_best"]].to_numpy(float)]
+    likely += [f"another with {left:.2f}"] if left >= LIKELY else []
     return f"The best latent dimension{name} is {' or '.join(likely)}; {sufficient(row)}."
 
 

@@ -77,7 +77,7 @@ def _curve(means: pd.DataFrame, by: str, tolerance: float | None, maximise: bool
     elif len(known) < 2:
         note = f"one seed at {'most' if len(known) else 'all'} dimensions: they cannot be told apart"
     elif degrees < FEW_DEGREES:
-        note = f"{degrees:g} degrees of freedom in all: too few seeds to say which dimension is best"
+        note = f"too few seeds, {degrees:g} degrees of freedom in all"
     table = means.assign(
         probability_best=np.nan, probability_sufficient=np.nan, probability_at_most=np.nan, tolerance=np.nan
     ).assign(degrees=degrees)
@@ -150,8 +150,8 @@ def sufficient_dimension(
         dims, at_most = known[by].to_numpy(float), known["probability_at_most"].to_numpy()
         middle, low, high = (int(np.argmax(at_most >= level - 1e-12)) for level in (0.5, tail, 1.0 - tail))
         best = int(known["probability_best"].to_numpy().argmax())
-        answer = (dims[middle], dims[low], dims[high], known["probability_sufficient"].iloc[middle])
-        answer += (dims[best], known["probability_best"].iloc[best])
-        rows.append((*name, *answer, *head, group["note"].iloc[0]))
+        sufficient = (dims[middle], dims[low], dims[high], known["probability_sufficient"].iloc[middle])
+        likeliest = (dims[best], known["probability_best"].iloc[best])
+        rows.append((*name, *sufficient, *likeliest, *head, group["note"].iloc[0]))
     names = ["sufficient", "low", "high", "probability", "best", "probability_best"]
     return pd.DataFrame(rows, columns=[*keys, *names, "tolerance", "degrees", "dimensions", "n", "note"])

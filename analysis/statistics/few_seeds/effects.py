@@ -85,7 +85,8 @@ def effects(
     table = pd.concat([part for part in (overall, each) if len(part)], ignore_index=True)
     table["margin"] = seed_deviation(frame, value, factor) if margin is None else margin
     table["p_value"] = paired_p_value(table["difference"], table["standard_error"], table["degrees"])
-    table["p_holm"] = table.groupby([*keys, "scope"], dropna=False)["p_value"].transform(holm)
+    families = table.groupby([*keys, "scope"], dropna=False)["p_value"]
+    table["p_holm"] = families.transform(lambda p_values: pd.Series(holm(p_values.to_numpy(float)), p_values.index))
     low, high = t_interval(table["difference"], table["standard_error"], table["degrees"], confidence)
     table = table.assign(low=low, high=high)
     sign = 1.0 if maximise else -1.0
@@ -110,10 +111,10 @@ def _with_pooled_spread(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     squares = (own * table["n"] * table["standard_error"] ** 2).fillna(0.0)
     group = [table[name] for name in (*keys, "second")]
     degrees = own.groupby(group).transform("sum")
-    sd = np.sqrt(squares.groupby(group).transform("sum") / degrees.where(degrees > 0))
+    variance = squares.groupby(group).transform("sum") / degrees.where(degrees > 0)
     several = table["n"] > 1
-    sd, degrees = sd.where(several), degrees.where(several)
-    return table.assign(sd=sd, degrees=degrees, standard_error=sd / np.sqrt(table["n"]))
+    table = table.assign(sd=variance.where(several) ** 0.5, degrees=degrees.where(several))
+    return table.assign(standard_error=table["sd"] / np.sqrt(table["n"]))
 
 
 def _t_below(value: pd.Series, table: pd.DataFrame) -> Floats:

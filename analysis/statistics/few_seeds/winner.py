@@ -131,9 +131,9 @@ def headline_of(cells: Cells, resamples: int = RESAMPLES, confidence: float = CO
     nothing = dict.fromkeys(("estimate", "optimism", "standard_error", "low", "high", "probability_not_best"), np.nan)
     row |= {**nothing, "readings": 0, "degrees": float(cells.degrees[best]), "basis": "", "note": ""}
     if len(cells.names) == 1:
-        error = float(cells.value_sd[0] / np.sqrt(n))
-        low, high = t_interval(mean, error, cells.degrees[0], confidence)
-        row |= {"estimate": mean, "optimism": 0.0, "standard_error": error, "low": float(low), "high": float(high)}
+        own = float(cells.value_sd[0] / np.sqrt(n))
+        low, high = t_interval(mean, own, cells.degrees[0], confidence)
+        row |= {"estimate": mean, "optimism": 0.0, "standard_error": own, "low": float(low), "high": float(high)}
         note = "" if n > 1 else "one seed: no interval"
         return row | {"probability_not_best": 0.0, "readings": n, "basis": ONLY, "note": note}
     estimate, error, readings = _left_out(cells.scores[None], cells.values[None], cells.value_sd[None], present)
@@ -169,8 +169,11 @@ def _left_out(scores: Floats, values: Floats, sd: Floats, present: np.ndarray) -
 def _simulated(cells: Cells, present: np.ndarray, best: int, resamples: int, confidence: float) -> tuple[float, float]:
     """(quantile of the studentised error, probability that another cell has the better mean)."""
     rng = np.random.default_rng(0)
-    sd = np.where(np.isfinite(cells.value_sd), cells.value_sd, 0.0)
-    score_sd = np.where(np.isfinite(cells.score_sd), cells.score_sd, 0.0)
+    # A candidate whose spread is unknown (one seed, alone in its series) is taken to spread as the others do.
+    sd, score_sd = (
+        np.where(np.isfinite(spread), spread, np.sqrt(np.nanmean(spread**2)))
+        for spread in (cells.value_sd, cells.score_sd)
+    )
     means = [np.nanmean(table, axis=1) for table in (cells.scores, cells.values)]
     degrees = np.maximum(cells.degrees, 1.0)
     first = np.array([int(np.flatnonzero(cells.series == s)[0]) for s in range(int(cells.series.max()) + 1)])
@@ -240,4 +243,5 @@ def winner_on_fresh_seeds(
     table = table.assign(candidates=len(ranking), chosen_mean=seen, optimism=sign * (seen - table["estimate"]))
     note = np.where(table["n"] > 1, "", "one fresh seed: no interval")
     table = table.assign(probability_not_best=np.nan, readings=table["n"], basis=FRESH, note=note)
-    return table[[cell, *COLUMNS]].reset_index(drop=True)
+    confirmed: pd.DataFrame = table[[cell, *COLUMNS]].reset_index(drop=True)
+    return confirmed

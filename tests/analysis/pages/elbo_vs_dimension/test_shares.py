@@ -17,7 +17,7 @@ def test_the_sentence_names_the_certain_factors_with_their_shares(tmp_path: Path
     top = table.frame.iloc[0]
     assert top["source"] == "model.latent_dim"
     assert (
-        f"{100 * top['share']:.0f} % [{100 * top['low']:.0f}, {100 * top['high']:.0f}] with model.latent_dim"
+        f"{100 * top['share']:.0f} % [{100 * top['low']:.0f}, {100 * top['high']:.0f}] goes with model.latent_dim"
         in figure.sentence
     )
     left = table.frame.set_index("source").loc["seeds", "share"]
