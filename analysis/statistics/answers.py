@@ -76,7 +76,8 @@ def best_curve(chosen: Headline) -> pd.Series:
         return pd.Series(dtype=object)
     table = sufficient_dimension(probabilities, within="series")
     series = probabilities["series"].iloc[int(probabilities["mean"].to_numpy().argmax())]
-    return table[table["series"] == series].iloc[0]
+    best: pd.Series = table[table["series"] == series].iloc[0]
+    return best
 
 
 def studied_dimension(sweep: Sweep, variance: pd.DataFrame) -> int:

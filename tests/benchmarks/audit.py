@@ -97,11 +97,14 @@ def intervals(sweeps: Sweeps) -> dict[str, float]:
     target, each = truth.ravel()[chosen], np.arange(count)
     rows = [headline(values[i].reshape(-1, seeds), deviations[i], degrees[i]) for i in range(count)]
     estimate, low, high = (np.array([row[name] for row in rows]) for name in ("estimate", "low", "high"))
+    error, freedom = (np.array([row[name] for row in rows]) for name in ("standard_error", "degrees"))
+    student = stats.t.ppf(0.975, freedom) * error  # what the headline's interval would be without the bootstrap
     naive, naive_half = means.reshape(count, -1)[each, chosen], half.reshape(count, -1)[each, chosen]
     return {
         "all_before": float((np.abs(means - truth) <= half).mean()),
         "all_after": float(inside),
         "chosen_before": float((np.abs(naive - target) <= naive_half).mean()),
+        "chosen_student": float((np.abs(estimate - target) <= student).mean()),
         "chosen_after": float(((low <= target) & (target <= high)).mean()),
         "bias_before": float((naive - target).mean()),
         "bias_after": float((estimate - target).mean()),
@@ -195,9 +198,9 @@ def main() -> None:
         case = [noise, curve, str(seeds)]
         row = intervals(drawn)
         first.append(
-            [*case, *(f"{row[name]:.3f}" for name in list(row)[:4]), *(f"{row[n]:+.3f}" for n in list(row)[4:6])]
+            [*case, *(f"{row[name]:.3f}" for name in list(row)[:5]), *(f"{row[n]:+.3f}" for n in list(row)[5:7])]
         )
-        first[-1] += [f"{row[name]:.2f}" for name in list(row)[6:]]
+        first[-1] += [f"{row[name]:.2f}" for name in list(row)[7:]]
         second.append([*case, *(f"{rate:.2f}" for rate in dimension(drawn, DRAWN).values())])
     for noise, seeds in itertools.product(NOISES, SEEDS):
         rates = verdicts(noise, seeds, sweeps)
@@ -205,7 +208,15 @@ def main() -> None:
         names += ("power_each_before", "power_each_after")
         third.append([noise, str(seeds), *(f"{rates[name]:.3f}" for name in names)])
     print(f"\n95 % intervals of {sweeps:,} sweeps a row, in nats")
-    heads = ["all cells: own t", "pooled", "chosen cell: own t", "headline", "bias: best mean", "headline"]
+    heads = [
+        "all cells: own t",
+        "pooled",
+        "chosen cell: own t",
+        "headline, t",
+        "headline",
+        "bias: best mean",
+        "headline",
+    ]
     table(["noise", "curve", "n", *heads, "half-width: own t", "pooled", "headline"], first)
     print(f"\nD* ({DRAWN} sweeps a row): right by one standard error, by the posterior; what it claims; its interval")
     table(
