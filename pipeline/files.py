@@ -16,6 +16,9 @@ from pipeline.config import ConfigError
 
 log = logging.getLogger(__name__)
 
+DAMAGED = ".damaged"
+"""Ending of the name of a damaged file that was set aside."""
+
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Let `write` fill a temporary file beside `path`, bring it to the disk, and rename it: old or new, never half.
@@ -54,7 +57,7 @@ def full_disk(error: BaseException | None) -> str | None:
 
 def set_aside(path: Path, why: str) -> None:
     """Rename a damaged file to `NAME.damaged`, and say so."""
-    aside = path.with_name(path.name + ".damaged")
+    aside = path.with_name(path.name + DAMAGED)
     os.replace(path, aside)
     log.warning("%s is damaged (%s): set aside as %s, and not used", path, why, aside.name)
 

@@ -6,34 +6,37 @@ import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import optuna
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
-
-from pipeline.data.images import ImageData, histogram_floor
-from pipeline.model.linear_gaussian import ppca_curve
+from sweeps.layout import CALIBRATION, IMPORTANCE, REFERENCES, table_file
 from sweeps.record.ledger import Ledger
 from sweeps.record.tables import write_table
 from sweeps.specification.spec import SweepSpec
+
+if TYPE_CHECKING:
+    import optuna
+
+    from pipeline.data.images import ImageData
 
 FEWEST_TRIALS = 8
 """Below, a ranking of parameters would be noise."""
 
 
 def write(folder: Path, spec: SweepSpec, data: list[ImageData], study: optuna.Study) -> None:
-    """references.parquet and importance.parquet."""
+    """Write references.parquet and importance.parquet."""
     trained = [spec.flat(record.plan.overrides) for record in Ledger(folder, *spec.search.modes).records.values()]
     dims = sorted({flat["model.latent_dim"] for flat in trained})
     density = {flat["model.likelihood.name"] for flat in trained} == {"gaussian"}
     rows = [row for images in data for row in (density_rows if density else reference_rows)(images, dims)]
-    write_table(folder, "references", rows)
-    write_table(folder, "importance", importance_rows(study))
+    write_table(folder, REFERENCES, rows)
+    write_table(folder, IMPORTANCE, importance_rows(study))
 
 
 def reference_rows(data: ImageData, dims: list[int]) -> list[dict[str, Any]]:
     """The best bound without z, and maximum-likelihood pPCA for each number of dimensions: bounds, to be maximised."""
+    from pipeline.data.images import histogram_floor
+    from pipeline.model.linear_gaussian import ppca_curve
+
     bits = data.num_pixels * math.log(2)
     rows: list[dict[str, Any]] = [
         {"reference": "histogram_floor", "latent_dim": None, "split": split, "nats": -nats, "bits_per_dim": nats / bits}
@@ -47,6 +50,8 @@ def reference_rows(data: ImageData, dims: list[int]) -> list[dict[str, Any]]:
 def density_rows(data: ImageData, dims: list[int]) -> list[dict[str, Any]]:
     """Beside a Gaussian likelihood, whose bounds are densities of grey values and no probabilities of levels: pPCA of
     the grey values, which is the best that a linear VAE of so many dimensions can reach."""
+    from pipeline.model.linear_gaussian import ppca_curve
+
     small = [dim for dim in dims if dim < data.num_pixels]
     per_pixel = math.log(data.levels - 1)  # the density of a level, on a unit scale, against that of a grey value
     rows = ppca_curve(data.train, data.test, small, dequantisation=0.0)
@@ -57,6 +62,9 @@ def density_rows(data: ImageData, dims: list[int]) -> list[dict[str, Any]]:
 
 def importance_rows(study: optuna.Study) -> list[dict[str, Any]]:
     """Share of the first objective's variation by parameter (PED-ANOVA); none where too few trials could tell."""
+    import optuna
+    from optuna.trial import TrialState
+
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     if len(complete) < FEWEST_TRIALS or len({trial.values[0] for trial in complete}) < 2:
         return []
@@ -67,14 +75,16 @@ def importance_rows(study: optuna.Study) -> list[dict[str, Any]]:
         warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator computes", UserWarning)
         try:
             evaluator = PedAnovaImportanceEvaluator(target_quantile=0.25)
-            found = get_param_importances(study, evaluator=evaluator, target=_first_objective(study))
+            shares = get_param_importances(study, evaluator=evaluator, target=_first_objective(study))
         except (RuntimeError, ValueError):
             return []
-    return [{"parameter": key, "importance": float(value)} for key, value in found.items()]
+    return [{"parameter": key, "importance": float(value)} for key, value in shares.items()]
 
 
-def _first_objective(study: optuna.Study) -> Callable[[FrozenTrial], float] | None:
+def _first_objective(study: optuna.Study) -> Callable[[optuna.trial.FrozenTrial], float] | None:
     """None where it is the only one. The evaluator looks for what makes its target small."""
+    from optuna.study import StudyDirection
+
     if len(study.directions) == 1:
         return None
     sign = -1.0 if study.directions[0] is StudyDirection.MAXIMIZE else 1.0
@@ -82,11 +92,11 @@ def _first_objective(study: optuna.Study) -> Callable[[FrozenTrial], float] | No
 
 
 def write_calibration(folder: Path) -> None:
-    """calibration.parquet: every estimator against its exact value, with the versions that the sweep ran on."""
+    """Write calibration.parquet: every estimator against its exact value, with the versions that the sweep ran on."""
     import torch
 
     from pipeline.calibration.table import calibrate
 
-    if not (folder / "calibration.parquet").exists():
+    if not (folder / table_file(CALIBRATION)).exists():
         torch.set_num_threads(1)  # small tensors: more threads only get in each other's way
-        write_table(folder, "calibration", [dict(row) for row in calibrate()])
+        write_table(folder, CALIBRATION, [dict(row) for row in calibrate()])

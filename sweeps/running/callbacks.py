@@ -90,7 +90,7 @@ class Recorder(tune.Callback):
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        plan = self.planner.known[trial.config["number"]]
+        plan = self.planner.plans[trial.config["number"]]
         self.ledger.start(plan)
         self.progress.started(plan, self.planner.total)
 
@@ -119,7 +119,7 @@ class Recorder(tune.Callback):
         if trial.num_failures <= self.retries and self._given_up[number] < self.retries:
             # Tune tries a running trial again, but not one whose worker died while it took the trial over.
             self._given_up[number] += 1
-            self.suggester.again.append(self.planner.known[number])
+            self.suggester.again.append(self.planner.plans[number])
             self.on_trial_recover(iteration, trials, trial)
         else:
             self._conclude(trial, cause_of_death(trial.error_file, self._kills))

@@ -79,14 +79,14 @@ class EarlyStopping(FIFOScheduler):
         number, metric = trial.config["number"], self.spec.search.metric
         if self.spec.stopping.min_epochs and "epoch" in result and metric in result:
             self._reported[number][int(result["epoch"])] = float(result[metric])
-            if self.planner.known[number].phase == "search" and (stop := self._decide(number)):
+            if self.planner.plans[number].phase == "search" and (stop := self._decide(number)):
                 self.stopped[number] = stop
                 return str(TrialScheduler.STOP)
         return str(TrialScheduler.CONTINUE)
 
     def _decide(self, number: int) -> Stop | None:
         """Judge the rungs that the trial has reached by now and was not judged at before."""
-        epochs = int(self.spec.flat(self.planner.known[number].overrides)["training.epochs"])
+        epochs = int(self.spec.flat(self.planner.plans[number].overrides)["training.epochs"])
         passed = self._passed[number]
         for rung in rungs(self.spec.stopping, epochs)[len(passed) :]:
             # An interrupted trial goes on: its file holds the epochs that were reported before.

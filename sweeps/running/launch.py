@@ -21,7 +21,7 @@ from sweeps.running.worker import Job, trainable
 from sweeps.specification.options import Resources
 from sweeps.specification.spec import SweepSpec
 from sweeps.storage.sweep_copy import SweepCopy
-from sweeps.tracking.trial_runs import CLOSE_SECONDS, END_SECONDS, settings_of
+from sweeps.tracking.trial_runs import CLOSE_SECONDS, END_SECONDS
 
 
 def run_trials(
@@ -42,9 +42,9 @@ def run_trials(
     tracker = Tracker(
         ledger.folder,
         spec.name,
-        settings_of(spec.tracking),
-        resolve=lambda number: spec.flat(planner.known[number].overrides),
-        phase=lambda number: planner.known[number].phase,
+        spec.tracking,
+        resolve=lambda number: spec.flat(planner.plans[number].overrides),
+        phase=lambda number: planner.plans[number].phase,
         warn=progress.warn,
     )
     tracker.ledger = ledger

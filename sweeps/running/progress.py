@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.record.ledger import Ledger, Record
+from sweeps.record.times import duration
 from sweeps.search.plan import Plan
 
 SPARSE_SECONDS = 30.0
@@ -154,16 +155,6 @@ class Progress:
         if force or time.monotonic() - self._last_line >= SPARSE_SECONDS:
             self._last_line = time.monotonic()
             self.console.print(Text(self.summary()), highlight=False, soft_wrap=True)
-
-
-def duration(seconds: float) -> str:
-    """`48 s`, `3 min 05 s`, `2 h 10 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
 class Periodic:

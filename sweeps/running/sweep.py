@@ -29,12 +29,13 @@ from sweeps.machine.resources import resolve_resources
 from sweeps.record import provenance, references
 from sweeps.record.damage import set_aside_damaged
 from sweeps.record.folders import find, locked, read_spec, remove, to_resume
-from sweeps.record.ledger import Ledger, now
+from sweeps.record.ledger import Ledger
 from sweeps.record.reconciliation import Reconciliation, make_whole, reconcile
 from sweeps.record.tables import collect
+from sweeps.record.times import duration, now
 from sweeps.running import launch, ray_session
 from sweeps.running.callbacks import Suggester
-from sweeps.running.progress import Periodic, Progress, duration
+from sweeps.running.progress import Periodic, Progress
 from sweeps.running.worker import Job, TrialFunction
 from sweeps.search import study
 from sweeps.search.planner import Planner
@@ -214,7 +215,7 @@ def _run(
         if copy is not None:
             copy.push(progress.warn)
 
-    suggester = Suggester(planner, ledger, ledger.reconcile(planner.known), deadline)
+    suggester = Suggester(planner, ledger, ledger.to_run_again(planner.plans), deadline)
     complete = not suggester.decide()
     if complete:
         progress.warn(f"{spec.name}: nothing is left to do")

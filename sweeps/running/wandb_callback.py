@@ -9,10 +9,10 @@ from typing import Any
 
 from ray.tune import Callback
 
-from sweeps.tracking.trial_run import TrackingSettings, metrics_of
+from sweeps.layout import trial_folder
+from sweeps.specification.options import TrackingConfig
+from sweeps.tracking.epochs import metrics_of
 from sweeps.tracking.trial_runs import TrialRuns
-
-__all__ = ["TrackingSettings", "TrialRuns", "WandbCallback"]
 
 log = logging.getLogger(__name__)
 
@@ -22,17 +22,17 @@ class WandbCallback(Callback):
 
     def __init__(
         self,
-        run_folder: Path,
+        sweep_folder: Path,
         sweep_name: str,
-        settings: TrackingSettings,
+        tracking: TrackingConfig,
         resolve: Callable[[int], Mapping[str, Any]],
         phase: Callable[[int], str],
         warn: Callable[[str], None] = log.warning,
     ) -> None:
-        self.run_folder, self.sweep_name, self.settings = run_folder, sweep_name, settings
+        self.sweep_folder, self.sweep_name, self.tracking = sweep_folder, sweep_name, tracking
         self.resolve: Callable[[int], Mapping[str, Any]] | None = resolve
         self.phase: Callable[[int], str] | None = phase
-        self.runs: TrialRuns | None = TrialRuns(run_folder, sweep_name, settings, warn)
+        self.runs: TrialRuns | None = TrialRuns(sweep_folder, sweep_name, tracking, warn)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "resolve": None, "phase": None, "runs": None}
@@ -60,7 +60,7 @@ class WandbCallback(Callback):
             self.runs.close()
 
     def _folder(self, trial: Any) -> Path:
-        return self.run_folder / "trials" / f"{trial.config['number']:04d}"
+        return trial_folder(self.sweep_folder, trial.config["number"])
 
     def _finish(self, trial: Any, status: str) -> None:
         if self.runs:

@@ -14,10 +14,10 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.config import ConfigError
-from sweeps.search.journal import open_storage
+from sweeps.layout import JOURNAL
+from sweeps.search import journal
 from sweeps.specification.spec import SweepSpec
 
-JOURNAL = "study.journal"
 DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -34,7 +34,7 @@ def open_study(spec: SweepSpec, folder: Path) -> optuna.Study:
         folder.mkdir(parents=True, exist_ok=True)
         if spec.search.sampler == "cmaes":
             _check_owner(folder / JOURNAL)
-        return _create(spec.name, open_storage(folder / JOURNAL), directions)
+        return _create(spec.name, _journal(folder / JOURNAL), directions)
     try:
         return _create(spec.name, _database(url, folder), directions)
     except (SQLAlchemyError, ValueError) as error:
@@ -47,21 +47,24 @@ def _check_owner(path: Path) -> None:
         raise ConfigError(f"{path}: belongs to another user: with sampler 'cmaes' only one's own study is opened")
 
 
+def _journal(path: Path) -> JournalStorage:
+    """Optuna's storage over a journal file, created where it is missing and repaired where a crash tore it."""
+    path.with_name(path.name + ".lock").unlink(missing_ok=True)
+    if path.exists():
+        journal.repair(path)
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
+
+
 def _create(name: str, storage: BaseStorage, directions: list[StudyDirection]) -> optuna.Study:
     return optuna.create_study(study_name=name, storage=storage, directions=directions, load_if_exists=True)
 
 
 def asked(spec: SweepSpec, folder: Path) -> set[int] | None:
     """Numbers of the trials in the study, which is left as it is; None where there is no study."""
-    storage: BaseStorage
-    if spec.search.storage is not None:
-        storage = _database(spec.search.storage, folder)
-    elif (path := folder / JOURNAL).exists():
-        storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
-    else:
-        return None
+    if spec.search.storage is None:
+        return journal.asked(folder / JOURNAL, spec.name)
     try:
-        study = optuna.load_study(study_name=spec.name, storage=storage)
+        study = optuna.load_study(study_name=spec.name, storage=_database(spec.search.storage, folder))
     except (KeyError, SQLAlchemyError):
         return None
     return {trial.number for trial in study.get_trials(deepcopy=False)}

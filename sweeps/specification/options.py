@@ -11,6 +11,9 @@ from pipeline.config import Frozen
 from pipeline.config.errors import text_in_yaml
 
 Mode = Literal["max", "min"]
+"""Which way a metric is optimised."""
+WandbMode = Literal["offline", "online", "disabled"]
+"""Runs on disk and uploaded later, on the server at once, or none."""
 
 
 class Parameter(Frozen):
@@ -167,7 +170,9 @@ class Resources(Frozen):
 
 
 class TrackingConfig(Frozen):
-    wandb: Literal["offline", "online", "disabled"] = "offline"
+    """Where the sweep's W&B runs go and what they carry."""
+
+    wandb: WandbMode = "offline"
     project: str = Field("elbosweep", min_length=1)
     entity: str | None = None
     tags: tuple[str, ...] = ()

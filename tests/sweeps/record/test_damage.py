@@ -38,7 +38,7 @@ TRIALS = 6
 def go_on(folder: Path, spec: SweepSpec = SPEC, most: int = 100) -> list[int]:
     """What a resume does, without Ray; gives back the trials that were run."""
     planner, ledger = Planner(spec, folder), Ledger(folder, *spec.search.modes)
-    suggester, ran = Suggester(planner, ledger, ledger.reconcile(planner.known)), []
+    suggester, ran = Suggester(planner, ledger, ledger.to_run_again(planner.plans)), []
     while len(ran) < most and isinstance(trial := suggester.suggest(""), dict):
         number = trial["number"]
         run_trial(spec.trial(trial["overrides"]), ledger.trial_folder(number), report=lambda *_: None)

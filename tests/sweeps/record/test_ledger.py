@@ -82,13 +82,11 @@ def test_a_damaged_result_is_set_aside(tmp_path: Path) -> None:
     assert (tmp_path / "result.json.damaged").exists()
 
 
-def test_reconcile_concludes_what_had_finished_unnoticed_and_gives_back_the_rest(
-    tmp_path: Path, spec: SweepSpec
-) -> None:
+def test_trials_to_run_again_are_those_that_had_not_finished_unnoticed(tmp_path: Path, spec: SweepSpec) -> None:
     ledger = Ledger(tmp_path, METRIC)
     plans = [run(ledger, spec, 0), plan(spec, 1, **{"model.latent_dim": 4}), plan(spec, 2, **{"model.latent_dim": 8})]
     ledger.start(plans[1])
-    assert ledger.reconcile(plans) == plans[1:]
+    assert ledger.to_run_again(plans) == plans[1:]
     assert [ledger.records[number].status for number in range(3)] == ["finished", "running", "running"]
 
 

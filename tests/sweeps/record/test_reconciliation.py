@@ -18,6 +18,7 @@ import pytest
 import yaml
 from fake_trial import SWEEP, run_trial
 
+from pipeline.files import read_rows
 from sweeps.cli import main as cli
 from sweeps.cli import status
 from sweeps.record.ledger import Ledger
@@ -25,10 +26,11 @@ from sweeps.record.reconciliation import Reconciliation, make_whole, reconcile
 from sweeps.record.tables import collect
 from sweeps.search.plan import Plan
 from sweeps.search.planner import Planner
+from sweeps.specification.options import TrackingConfig
 from sweeps.specification.reading import parse
 from sweeps.specification.spec import SweepSpec
 from sweeps.tracking import offline, transaction_log
-from sweeps.tracking.trial_run import TrackingSettings, epoch_metrics, read_rows
+from sweeps.tracking.epochs import metrics_by_epoch
 from sweeps.tracking.trial_runs import TrialRuns
 
 FACTORS = {"model.latent_dim": [2, 4, 8]}
@@ -44,7 +46,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = parse({"name": "demo", "factors": FACTORS, "base": {"training": {"epochs": 3}, "replicates": 2}})
     (folder / "spec.yaml").write_text(spec.written())
     planner, ledger = Planner(spec, folder), Ledger(folder, "validation.elbo")
-    runs = TrialRuns(folder, "demo", TrackingSettings())
+    runs = TrialRuns(folder, "demo", TrackingConfig())
     while isinstance(plan := planner.next(ledger.outcome), Plan):
         ledger.start(plan)
         runs.start(plan.number, spec.flat(plan.overrides), plan.phase)
@@ -75,7 +77,7 @@ def check(folder: Path) -> Reconciliation:
 
 
 def record_file(folder: Path, number: int) -> Path:
-    (found,) = [path for path in offline.record_files(folder) if offline.trial_number(path) == number]
+    (found,) = [path for path in offline.run_files(folder) if offline.trial_number(path) == number]
     return found
 
 
@@ -101,7 +103,7 @@ def run_a_trial_twice(folder: Path) -> None:
 
 
 def run_of_no_trial(folder: Path) -> None:
-    runs = TrialRuns(folder, "demo", TrackingSettings())
+    runs = TrialRuns(folder, "demo", TrackingConfig())
     runs.start(7, {}, "search")
     runs.close(120)
 
@@ -155,7 +157,7 @@ def test_runs_are_made_whole_from_the_trial_folders(folder: Path, damage: Any) -
 
 
 def test_a_failed_trial_whose_run_says_finished_is_a_gap(folder: Path) -> None:
-    runs = TrialRuns(folder, "demo", TrackingSettings())
+    runs = TrialRuns(folder, "demo", TrackingConfig())
     runs.start(FAILS, {}, "factorial")
     runs.finish(FAILS, folder / "trials" / f"{FAILS:04d}", "finished")
     runs.close(120)
@@ -201,7 +203,7 @@ def interrupt(folder: Path, process: subprocess.Popen[str], how: signal.Signals,
     began = time.time()
     process.send_signal(how)
     said = process.communicate(timeout=60)[1]
-    ends = [path.stat().st_mtime - began for path in offline.record_files(folder / "slow") if offline.ended(path)]
+    ends = [path.stat().st_mtime - began for path in offline.run_files(folder / "slow") if offline.ended(path)]
     assert max(ends) < 10
     return said
 
@@ -224,7 +226,7 @@ def assert_whole(folder: Path, said: str) -> None:
         assert seen.rows == seen.epochs == (6 if seen.state == "finished" else 1)
     for number in table.index[table["status"] == "finished"]:
         rows = offline.history(record_file(folder / "slow", number))
-        history = epoch_metrics(read_rows(folder / "slow" / "trials" / f"{number:04d}" / "history.jsonl"))
+        history = metrics_by_epoch(read_rows(folder / "slow" / "trials" / f"{number:04d}" / "history.jsonl"))
         logged = {row["epoch"]: row["validation.elbo"] for row in rows if "epoch" in row}
         assert logged == {epoch: metrics["validation.elbo"] for epoch, metrics in history.items()}
 
@@ -304,7 +306,7 @@ def test_runs_that_could_not_be_written_are_named_in_one_line(folder: Path) -> N
     (folder / "broken").mkdir()
     (folder / "broken" / "wandb").write_text("in the way")
     said: list[str] = []
-    tracker = Tracker(folder / "broken", "demo", TrackingSettings(), lambda n: {}, lambda n: "search", said.append)
+    tracker = Tracker(folder / "broken", "demo", TrackingConfig(), lambda n: {}, lambda n: "search", said.append)
     assert tracker.runs is not None
     for number in (0, 2):
         tracker.runs.start(number, {}, "search")
@@ -313,7 +315,7 @@ def test_runs_that_could_not_be_written_are_named_in_one_line(folder: Path) -> N
 
 
 def test_our_reader_counts_what_wandbs_own_reader_does(folder: Path) -> None:
-    files = offline.record_files(folder)
+    files = offline.run_files(folder)
     assert files
     for path in files:
         rows = [row["epoch"] for row in offline.history(path) if "epoch" in row]

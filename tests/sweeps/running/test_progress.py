@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sweeps.record.ledger import Ledger, Record, now
-from sweeps.running.progress import Progress, duration
+from sweeps.record.ledger import Ledger, Record
+from sweeps.record.times import duration, now
+from sweeps.running.progress import Progress
 from sweeps.search.plan import Plan
 
 

@@ -61,7 +61,7 @@ def simulate(
         while len(running) < workers and isinstance(plan := planner.next(outcomes.get), Plan):
             running.append(plan)
         if not running:
-            return planner.known
+            return planner.plans
         ended = running.pop(order.randrange(len(running)))
         outcomes[ended.number] = outcome(ended)
         if len(outcomes) in crash_after:
@@ -69,7 +69,7 @@ def simulate(
                 with (folder / "study.journal").open("ab") as journal:
                     journal.write(b'{"op_code":4,"worker_id":"x","study')
             planner = Planner(spec, folder)
-            running = [plan for plan in planner.known if plan.number not in outcomes]
+            running = [plan for plan in planner.plans if plan.number not in outcomes]
 
 
 @pytest.fixture(scope="module")
@@ -203,8 +203,8 @@ def test_a_torn_journal_is_cut_back_to_what_is_whole(tmp_path: Path, cut: int) -
     assert repair(path) > 0
     assert path.with_name("study.journal.torn").read_bytes() == content[:-cut]
     assert repair(path) == 0
-    known = Planner(spec, tmp_path).known
-    assert known == before[: len(known)]
+    plans = Planner(spec, tmp_path).plans
+    assert plans == before[: len(plans)]
 
 
 # --- several objectives, budgets, databases --------------------------------------------------------------------------
@@ -304,7 +304,7 @@ def test_an_ask_that_a_crash_tore_is_asked_again_under_its_number(
             simulate(spec, tmp_path, workers=1)
     outcomes = {number: bound_of(spec)(alone[number]) for number in range(9)}
     planner = Planner(spec, tmp_path)
-    assert planner.known == alone[:9]
+    assert planner.plans == alone[:9]
     assert planner.next(outcomes.get) == alone[9]
     assert len(planner.study.trials) == 10
 
