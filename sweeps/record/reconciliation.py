@@ -142,7 +142,8 @@ def _columns(folder: Path, name: str, *columns: str) -> list[tuple[Any, ...]] | 
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path, columns=list(columns))
+        with pq.ParquetFile(path) as file:  # `read_table` would import pandas
+            table = file.read(columns=list(columns))
         return list(zip(*(table.column(column).to_pylist() for column in columns)))
     except (OSError, pa.ArrowException, KeyError):
         return None
