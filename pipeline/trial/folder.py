@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,6 @@ from pipeline.config import ConfigError, TrialConfig, config_hash, flatten, pars
 from pipeline.data.images import ImageData, histogram_floor
 from pipeline.data.sources import SPLITS
 from pipeline.files import write_json, write_rows, write_text
-from pipeline.replicates import mean_and_error
 from pipeline.training.replicate import Row
 from pipeline.trial import checkpoints
 from pipeline.trial.measure import TABLES, Measurement
@@ -138,3 +139,9 @@ def _metrics(rows: list[Row]) -> dict[str, float | None]:
         if len(numbers) == len(values):
             metrics[name], metrics[f"{name}.standard_error"] = mean_and_error(numbers)
     return metrics
+
+
+def mean_and_error(values: list[float]) -> tuple[float, float | None]:
+    """Mean and its standard error; None where one value tells nothing about the spread."""
+    error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+    return statistics.fmean(values), error

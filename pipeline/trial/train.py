@@ -12,11 +12,11 @@ from pipeline.data.images import ImageData
 from pipeline.files import write_rows
 from pipeline.model.vae import MAX_DECODES
 from pipeline.probability.sampling import replicate_seed
-from pipeline.replicates import epoch_metrics
 from pipeline.training.loop import Training
 from pipeline.training.replicate import Replicate, Row, TrainingDiverged
 from pipeline.trial import checkpoints, pictures
 from pipeline.trial import folder as trial_folder
+from pipeline.trial.folder import mean_and_error
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -77,10 +77,24 @@ def train(
 def _report_or_save(report: Report, epoch: int, rows: list[Row], save: Callable[[], None]) -> None:
     """Report an epoch. Who stops the trial here may want to go on later: then nothing trained so far may be lost."""
     try:
-        report(epoch, epoch_metrics(rows))
+        report(epoch, report_metrics(rows))
     except BaseException:
         save()
         raise
+
+
+def report_metrics(rows: list[Row]) -> dict[str, float]:
+    """One epoch: mean, standard error and single values over replicates; what does not exist yet is left out."""
+    metrics: dict[str, float] = {}
+    for name in rows[0].keys() - {"replicate", "epoch"}:
+        values = {row["replicate"]: row[name] for row in rows}
+        if None in values.values():
+            continue
+        metrics[name], error = mean_and_error(list(values.values()))
+        metrics |= {f"{name}.replicate_{number}": value for number, value in values.items()}
+        if error is not None:
+            metrics[f"{name}.standard_error"] = error
+    return dict(sorted(metrics.items()))
 
 
 def history_rows(training: Training) -> list[Row]:

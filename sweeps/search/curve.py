@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sweeps.search.samplers import label
+from sweeps.search.distributions import label
 from sweeps.specification.spec import SweepSpec
 
 if TYPE_CHECKING:

@@ -18,11 +18,12 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from pipeline.config import ConfigError, config_hash
-from sweeps.search import samplers
+from sweeps.search import distributions
 from sweeps.search.curve import Curve
 from sweeps.search.design import factorial
 from sweeps.search.plan import PLAN, Outcomes, Phase, Plan
 from sweeps.search.study import open_study
+from sweeps.specification.samplers import SAMPLERS, sampler_for
 from sweeps.specification.spec import SweepSpec
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -43,7 +44,9 @@ class Planner:
         self.study = open_study(spec, folder)
         self._factorial = factorial(spec)
         self._parameters = spec.parameters()
-        self._distributions = {key: samplers.distribution(parameter) for key, parameter in self._parameters.items()}
+        self._distributions = {
+            key: distributions.distribution(parameter) for key, parameter in self._parameters.items()
+        }
         trials = self.study.get_trials(deepcopy=False)
         self._torn: FrozenTrial | None = trials.pop() if trials and PLAN not in trials[-1].user_attrs else None
         self.plans = [Plan(**trial.user_attrs[PLAN]) for trial in trials]
@@ -145,9 +148,11 @@ class Planner:
         plan = self._plan(number, phase, overrides)
         flat = self.spec.flat(overrides)
         params = {
-            key: samplers.label(flat[key])
+            key: distributions.label(flat[key])
             for key, distribution in self._distributions.items()
-            if self.spec.active(key, flat) and key in flat and samplers.holds(distribution, samplers.label(flat[key]))
+            if self.spec.active(key, flat)
+            and key in flat
+            and distributions.holds(distribution, distributions.label(flat[key]))
         }
         self.study.add_trial(
             optuna.trial.create_trial(
@@ -155,13 +160,13 @@ class Planner:
                 params=params,
                 distributions={key: self._distributions[key] for key in params},
                 user_attrs={PLAN: asdict(plan)},
-                system_attrs=samplers.first_generation(self.spec.search),
+                system_attrs=SAMPLERS[self.spec.search.sampler].system_attributes(),
             )
         )
         return self._count(plan, new=True)
 
     def _suggest(self, number: int) -> Plan:
-        self.study.sampler = samplers.sampler_for(self.spec.search, number)
+        self.study.sampler = sampler_for(self.spec.search.sampler, self.spec.search.seed, number)
         if self._torn is not None:  # a crash came between the question and the plan: the same answer is given again
             trial, self._torn = optuna.Trial(self.study, self._torn._trial_id), None
         else:
@@ -170,7 +175,7 @@ class Planner:
         overrides: dict[str, Any] = {}
         for key, parameter in self._parameters.items():
             if self.spec.active(key, self.spec.flat(overrides)):
-                overrides[key] = samplers.ask(trial, key, parameter, self._distributions[key])
+                overrides[key] = distributions.ask(trial, key, parameter, self._distributions[key])
         plan = self._plan(number, "search", overrides)
         trial.set_user_attr(PLAN, asdict(plan))
         return self._count(plan, new=True)

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from pipeline.config import ConfigError
 from sweeps.layout import JOURNAL
 from sweeps.search import journal
+from sweeps.specification.samplers import SAMPLERS
 from sweeps.specification.spec import SweepSpec
 
 DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
@@ -32,8 +33,8 @@ def open_study(spec: SweepSpec, folder: Path) -> optuna.Study:
     url = spec.search.storage
     if url is None:
         folder.mkdir(parents=True, exist_ok=True)
-        if spec.search.sampler == "cmaes":
-            _check_owner(folder / JOURNAL)
+        if SAMPLERS[spec.search.sampler].pickles:
+            _check_owner(folder / JOURNAL, spec.search.sampler)
         return _create(spec.name, _journal(folder / JOURNAL), directions)
     try:
         return _create(spec.name, _database(url, folder), directions)
@@ -41,10 +42,10 @@ def open_study(spec: SweepSpec, folder: Path) -> optuna.Study:
         raise _unusable(url, error) from None
 
 
-def _check_owner(path: Path) -> None:
-    """Optuna's CMA-ES keeps its state in the study as a pickle, which could run anything: only one's own is opened."""
+def _check_owner(path: Path, sampler: str) -> None:
+    """A study that may hold pickles is opened only where it belongs to the user who opens it."""
     if path.exists() and path.stat().st_uid != os.getuid():
-        raise ConfigError(f"{path}: belongs to another user: with sampler 'cmaes' only one's own study is opened")
+        raise ConfigError(f"{path}: belongs to another user: with sampler {sampler!r} only one's own study is opened")
 
 
 def _journal(path: Path) -> JournalStorage:

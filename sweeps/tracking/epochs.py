@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pipeline.replicates import epoch_metrics
+from pipeline.means import report_metrics
 from sweeps.specification.metrics import BY_EPOCH
 
 SUMMARIES = {
@@ -37,7 +37,7 @@ def metrics_by_epoch(rows: Iterable[Mapping[str, Any]]) -> dict[int, dict[str, f
     epochs: dict[int, list[Mapping[str, Any]]] = defaultdict(list)
     for row in rows:
         epochs[row["epoch"]].append(row)
-    return {epoch: metrics_of(epoch_metrics(epochs[epoch])) for epoch in sorted(epochs)}
+    return {epoch: metrics_of(report_metrics(epochs[epoch])) for epoch in sorted(epochs)}
 
 
 def metrics_in_runs(rows: Iterable[Mapping[str, Any]]) -> dict[int, dict[str, float]]:

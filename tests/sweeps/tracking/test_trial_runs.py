@@ -21,7 +21,7 @@ from trial_folders import CONFIG, METRICS, history_rows, log_epochs, variance_ro
 from wandb_server import KEY, serving
 
 from pipeline.config import flatten
-from pipeline.replicates import epoch_metrics
+from pipeline.means import report_metrics
 from sweeps.specification.options import TrackingConfig
 from sweeps.tracking import client, offline, online
 from sweeps.tracking.epochs import metrics_by_epoch, metrics_of
@@ -253,7 +253,7 @@ def test_a_sweep_made_anew_under_an_old_name_is_another_sweep(tmp_path: Path) ->
 
 def test_epochs_from_the_record_are_what_the_trial_reported() -> None:
     rows = history_rows(3, replicates=3)
-    reports = {epoch: epoch_metrics([row for row in rows if row["epoch"] == epoch]) for epoch in range(4)}
+    reports = {epoch: report_metrics([row for row in rows if row["epoch"] == epoch]) for epoch in range(4)}
     assert metrics_by_epoch(rows) == {epoch: metrics_of(report) for epoch, report in reports.items()}
     assert "step" in reports[1]
     assert "step" not in metrics_by_epoch(rows)[1]
