@@ -17,7 +17,8 @@ from torch.distributions import Distribution
 
 from pipeline.model.vae import VAE
 from pipeline.probability import sampling
-from pipeline.probability.distributions import path_log_prob, reparameterise
+from pipeline.probability.distributions import reparameterise
+from pipeline.probability.gradients.estimator import path_log_prob
 
 DRAWS = 8
 """Draws per step: four antithetic pairs, which cancel the odd part of the gradient's noise."""

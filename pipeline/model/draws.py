@@ -17,6 +17,7 @@ from torch.distributions import Distribution, kl_divergence
 from pipeline.model.vae import MAX_DECODES, VAE
 from pipeline.probability import sampling
 from pipeline.probability.distributions import reparameterise
+from pipeline.probability.names import Scheme
 
 MAX_LOGITS = 2**24
 """Outputs of the decoder held at once; with what the likelihood makes of them about 200 MB in float32."""
@@ -47,7 +48,7 @@ def draw_terms(
     num_draws: int,
     generator: torch.Generator,
     *,
-    scheme: sampling.Scheme = "iid",
+    scheme: Scheme = "iid",
     group: int = 1,
     report: Callable[[float], None] | None = None,
 ) -> DrawTerms:

@@ -15,7 +15,7 @@ from torch.distributions import kl_divergence
 from pipeline.config import TrialConfig
 from pipeline.data.images import ImageData
 from pipeline.model.vae import VAE, build_vae
-from pipeline.probability.distributions import has_closed_form_kl
+from pipeline.probability.closed_forms import has_closed_form_kl
 from pipeline.probability.sampling import draw, replicate_seed
 from pipeline.training.objectives import build_objective
 from pipeline.training.precision import tf32
