@@ -16,7 +16,7 @@ from pipeline.config import TrialConfig
 from pipeline.data.images import ImageData
 from pipeline.model.vae import VAE, build_vae
 from pipeline.probability.distributions import has_closed_form_kl
-from pipeline.probability.sampling import draw, replicate_seed
+from pipeline.probability.sampling import replicate_seed
 from pipeline.training.objectives import build_objective
 from pipeline.training.precision import tf32
 
@@ -46,15 +46,7 @@ def validate(vae: VAE, images: UInt8[Tensor, "image height width"], *, closed_fo
     totals = torch.zeros(2, dtype=torch.float64, device=images.device)
     with torch.inference_mode():
         for x in images.split(VALIDATION_CHUNK):
-            noise = draw(
-                "antithetic",
-                VALIDATION_SAMPLES,
-                len(x),
-                vae.latent_dim,
-                generator=generator,
-                dtype=vae.dtype,
-                device=vae.device,
-            )
+            noise = vae.noise("antithetic", VALIDATION_SAMPLES, len(x), generator)
             terms = vae.terms(x, noise)
             kl = kl_divergence(terms.q, vae.prior()) if closed_form else (terms.log_qz_x - terms.log_pz).mean(dim=0)
             totals += torch.stack((-terms.log_px_z.mean(dim=0).double().sum(), kl.double().sum()))
@@ -140,16 +132,7 @@ class Replicate:
     def inputs(self, index: Int64[Tensor, " batch"]) -> tuple[Tensor, Float[Tensor, "sample batch dim"]]:
         """The images of one step, and the noise of its draws."""
         x = self.data.train_batch(index, self.generator)
-        noise = draw(
-            self.config.objective.sampling,
-            self.objective.num_draws,
-            len(x),
-            self.vae.latent_dim,
-            generator=self.generator,
-            dtype=self.vae.dtype,
-            device=self.device,
-        )
-        return x, noise
+        return x, self.vae.noise(self.config.objective.sampling, self.objective.num_draws, len(x), self.generator)
 
     def trained(self, epoch: int, batches: Sequence[Tensor], record: Float[Tensor, "step record"]) -> Row:
         """Means over the images of an epoch, each counted once.

@@ -16,7 +16,6 @@ from torch.nn.functional import pad
 from pipeline.files import write_atomic
 from pipeline.model.vae import VAE
 from pipeline.probability.distributions import sample
-from pipeline.probability.sampling import draw
 from pipeline.trial.training_curves import training_curves
 
 TILE = 56
@@ -137,8 +136,7 @@ def final(
 
 
 def _posterior_draw(vae: VAE, x: UInt8[Tensor, "batch height width"], generator: torch.Generator) -> Tensor:
-    noise = draw("iid", 1, len(x), vae.latent_dim, generator=generator, dtype=vae.dtype, device=vae.device)
-    return vae.terms(x, noise).z[0]
+    return vae.terms(x, vae.noise("iid", 1, len(x), generator)).z[0]
 
 
 def _generator(vae: VAE, seed: int) -> torch.Generator:

@@ -66,16 +66,8 @@ def _cost(vae: VAE, x: Tensor, scheme: sampling.Scheme, count: int, generator: t
     for _ in range(repeats):
         start = _now(cuda)
         q, prior = vae.posterior(x), vae.prior()
-        noise = sampling.draw(
-            # One draw has no pair to be opposite to.
-            "iid" if count == 1 else scheme,
-            count,
-            len(x),
-            vae.latent_dim,
-            generator=generator,
-            dtype=vae.dtype,
-            device=vae.device,
-        )
+        # One draw has no pair to be opposite to.
+        noise = vae.noise("iid" if count == 1 else scheme, count, len(x), generator)
         z = reparameterise(q, noise)
         fastest["draw"] = min(fastest["draw"], _now(cuda) - start)
         for name in ("log_px_z", "log_pz", "log_qz_x"):

@@ -12,6 +12,7 @@ from torch.distributions import kl_divergence
 from pipeline.config import ConfigError, DataConfig, flatten, override, parse
 from pipeline.data import images
 from pipeline.training import loop as training
+from pipeline.training import replicate as replicates
 from pipeline.training.loop import Training
 from pipeline.training.precision import tf32
 from pipeline.training.replicate import TrainingDiverged, kl_weight, validate
@@ -213,7 +214,7 @@ def test_validation_is_the_mean_bound_with_a_closed_form_kl(digits):
 def test_validation_does_not_depend_on_its_chunks_beyond_the_noise(digits, monkeypatch):
     vae = Training(_config(), digits).replicates[0].vae
     whole = validate(vae, digits.validation, closed_form=True, seed=0)
-    monkeypatch.setattr(training, "VALIDATION_CHUNK", 100)
+    monkeypatch.setattr(replicates, "VALIDATION_CHUNK", 100)
     parts = validate(vae, digits.validation, closed_form=True, seed=0)
     assert parts["validation.kl"] == pytest.approx(whole["validation.kl"], rel=1e-6)
     assert parts["validation.reconstruction"] == pytest.approx(whole["validation.reconstruction"], rel=1e-2)
