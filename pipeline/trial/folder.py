@@ -14,7 +14,7 @@ import yaml
 
 from pipeline.config import ConfigError, TrialConfig, config_hash, flatten, parse, read_yaml
 from pipeline.data.images import ImageData, histogram_floor
-from pipeline.data.sources import SPLITS
+from pipeline.data.splits import SPLITS
 from pipeline.files import write_json, write_rows, write_text
 from pipeline.training.replicate import Row
 from pipeline.trial import checkpoints

@@ -12,7 +12,7 @@ import yaml
 
 from pipeline.config import ConfigError, DataConfig, config_hash, flatten, override, parse
 from pipeline.data import images
-from pipeline.data.sources import SPLITS
+from pipeline.data.splits import SPLITS
 from pipeline.training.replicate import TrainingDiverged
 from pipeline.trial import evaluate_trial, run_trial
 from pipeline.trial import run as trial
