@@ -45,7 +45,7 @@ MOVED = {
     "pipeline.trial_folder": "from pipeline.trial import folder",
     "pipeline.vae": "from pipeline.model import vae",
 }
-"""Each old name (a module, or what one imported from a module that is a folder now), with the import that replaces it."""
+"""Each old name (a module, or what was imported from a module that is a folder now), with its new import."""
 
 
 class MovedModules:

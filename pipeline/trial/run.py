@@ -45,8 +45,9 @@ def run_trial(
 ) -> TrialResult:
     """Train and measure one configuration; go on with an interrupted run of it; return a finished one as it is.
 
-    >>> quick = {"max_images": 32, "gap_images": 0, "prior_draws": 0, "pictures": False}
-    >>> config = parse({"training": {"epochs": 1}, "evaluation": quick, "variance": {"images": 0, "gradient_repeats": 0}})
+    >>> quick = {"max_images": 32, "gap_images": 0, "prior_draws": 0}
+    >>> off = {"images": 0, "gradient_repeats": 0}
+    >>> config = parse({"training": {"epochs": 1}, "evaluation": quick, "variance": off})
     >>> result = run_trial(config, "trials/first")  # three VAEs, on scikit-learn's digits
     >>> result.metrics["test.elbo"] < result.metrics["test.iwae_8"] < result.metrics["test.iwae_64"]
     True
