@@ -112,15 +112,7 @@ def measure(vae: VAE, x: Tensor, objective: Objective, repeats: int, generator: 
     gradient = torch.empty(sum(map(torch.numel, flat)), dtype=vae.dtype, device=vae.device)
     sums = {part: GradientSums(min(GROUPS, repeats)) for part in parameters}
     for repeat in range(repeats):
-        noise = sampling.draw(
-            "iid",
-            objective.num_draws,
-            len(x),
-            vae.latent_dim,
-            generator=generator,
-            dtype=vae.dtype,
-            device=vae.device,
-        )
+        noise = vae.noise("iid", objective.num_draws, len(x), generator)
         loss = objective(vae, x, noise).loss
         gradients = torch.autograd.grad(loss, flat, allow_unused=True, materialize_grads=True)
         torch.cat([part.reshape(-1) for part in gradients], out=gradient)
