@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +83,21 @@ def _first_objective(study: optuna.Study) -> Callable[[FrozenTrial], float] | No
 
 
 def write_calibration(folder: Path) -> None:
-    """calibration.parquet: every estimator against its exact value, with the versions that the sweep ran on."""
+    """Write calibration.parquet unless it is there: every estimator against its exact value, on these versions."""
+    if not (folder / "calibration.parquet").exists():
+        write_table(folder, "calibration", _calibration_rows())
+
+
+@cache
+def _calibration_rows() -> list[dict[str, Any]]:
+    """The rows, made once in a process that runs several sweeps: they take seconds and depend on none of them."""
     import torch
 
     from pipeline.calibration.table import calibrate
 
-    if not (folder / "calibration.parquet").exists():
-        torch.set_num_threads(1)  # small tensors: more threads only get in each other's way
-        write_table(folder, "calibration", [dict(row) for row in calibrate()])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # small tensors: more threads only get in each other's way
+    try:
+        return [dict(row) for row in calibrate()]
+    finally:
+        torch.set_num_threads(threads)  # the sweep may have been started from a program that goes on
