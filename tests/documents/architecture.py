@@ -70,10 +70,18 @@ def layers() -> dict[str, list[list[str]]]:
     """Wing -> its layers from the top, each a list of rooms (or of files that stand beside the rooms)."""
     return {
         wing: [[name.strip(" ()") for name in re.split(r"[|:]", layer)] for layer in contract["layers"]]
-        for contract in contracts()
-        if contract["type"] == "layers"
-        for wing in contract["containers"]
+        for wing, contract in _orders().items()
     }
+
+
+def left_out(wing: str) -> list[str]:
+    """Files of a wing that stand in no layer: import paths of old, which import nothing."""
+    return list(_orders()[wing].get("exhaustive_ignores", []))
+
+
+def _orders() -> dict[str, dict[str, Any]]:
+    orders = [contract for contract in contracts() if contract["type"] == "layers"]
+    return {wing: contract for contract in orders for wing in contract["containers"]}
 
 
 def imports_of_wings() -> dict[str, list[str]]:
