@@ -31,6 +31,8 @@ def test_the_import_paths_that_the_changelog_names_exist() -> None:
     absent = []
     for before, now in rows:
         names = re.findall(r"`([\w.]+)`", before if now.startswith("the same") else now)
+        if now.startswith("`python -m"):
+            continue
         ending = ".page" if ".page" in now else ""
         module = names[0].rpartition(".")[0]
         paths = [name if "." in name else f"{module}.{name}" for name in names]
