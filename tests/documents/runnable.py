@@ -113,7 +113,12 @@ def run(blocks: list[Block], folder: Path) -> str:
     """
     printed = []
     for words in _commands(blocks):
-        environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "120"}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(folder.resolve()),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "COLUMNS": "120",
+        }
         done = subprocess.run(
             words,
             cwd=folder,

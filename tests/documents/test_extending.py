@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from analysis import tables
 from tests.documents import runnable
 from tests.documents.architecture import ROOT
 from tests.documents.runnable import Block
 
 SECTIONS = runnable.sections(ROOT / "docs/extending.md")
-FIRST = "A sweep from Python"
+SWEEP = "A sweep from Python"
 
-# All examples share one copy, and the sweep in it is run once for all: minutes on a busy machine.
+# All examples share one copy, and the one sweep in it uses them all: minutes on a busy machine.
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -28,31 +28,51 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def printed(project: Path) -> Callable[[str], str]:
-    """What the commands of a section print; each section is run once, after the sweep that the others look at."""
-    outputs: dict[str, str] = {}
-
-    def of(section: str) -> str:
-        for title in dict.fromkeys((FIRST, section)):
-            if title not in outputs:
-                outputs[title] = runnable.run(SECTIONS[title], project)
-        return outputs[section]
-
-    return of
+def swept(project: Path) -> str:
+    """What the programs of the section on sweeps print; afterwards the copy holds a sweep that uses every addition."""
+    return runnable.run(SECTIONS[SWEEP], project)
 
 
-def test_a_sweep_from_python(printed: Callable[[str], str], project: Path) -> None:
-    """It leaves all that a sweep from the command line leaves, the calibration included."""
-    output = printed(FIRST)
-    assert "model.latent_dim" in output
-    assert {path.stem for path in (project / "runs/smoke").glob("*.parquet")} >= {"trials", "replicates", "calibration"}
-    program = next(block.text for block in SECTIONS[FIRST] if "Sweep(" in block.text)
+@pytest.mark.parametrize("section", ["A KL estimator", "A posterior", "A data source", "A sampler"])
+def test_an_addition_passes_its_conformance_suite(section: str, project: Path) -> None:
+    """The command of the section selects tests by the new name: it fails where none is selected."""
+    assert " passed" in runnable.run(SECTIONS[section], project)
+
+
+def test_an_estimator_is_one_file_and_one_line() -> None:
+    new_file, line = (block for block in SECTIONS["A KL estimator"] if block.added_lines)
+    assert new_file.new_file
+    assert new_file.added_lines <= 30
+    assert line.added_lines == 1
+
+
+def test_a_sweep_from_python_does_all_that_the_command_does(swept: str, project: Path) -> None:
+    assert "mc_entropy" in swept
+    written = {path.name for path in (project / "runs/extended").iterdir()}
+    assert written >= {"spec.yaml", "sweep.json", "trials.parquet", "variance.parquet", "calibration.parquet", "wandb"}
+    program = next(block.text for block in SECTIONS[SWEEP] if "Sweep(" in block.text)
     assert len([line for line in program.splitlines() if line]) <= 6
 
 
-def test_a_page_of_the_report(printed: Callable[[str], str], project: Path) -> None:
-    assert "A replicate trains longest" in printed("A page of the report")
-    assert "What does a larger latent space cost in time?" in (project / "reports/smoke/index.html").read_text()
+def test_tables_of_the_sweep_hold_every_addition(swept: str, project: Path) -> None:
+    sweep = tables.load(project / "runs/extended")
+    assert set(sweep.trials["status"]) == {"finished"}
+    assert set(sweep.trials["kl.estimator"]) == {"closed_form", "mc_entropy"}
+    assert set(sweep.trials["model.posterior.name"]) == {"isotropic_gaussian"}
+    assert set(sweep.trials["data.name"]) == {"bars"}
+    assert (sweep.trials["phase"] == "search").sum() == 2
+    measured = sweep.variance[(sweep.variance["quantity"] == "mc_entropy") & sweep.variance["predicted"].notna()]
+    assert len(measured) > 0
+    calibrated = sweep.calibration[sweep.calibration["estimator"].str.contains("mc_entropy")]
+    assert len(calibrated) > 1
+    assert calibrated["z_score"].abs().max() < 5
+
+
+def test_a_page_is_written_alone_and_in_the_report(swept: str, project: Path) -> None:
+    assert "A replicate trains longest" in runnable.run(SECTIONS["A page of the report"], project)
+    report = (project / "reports/extended/index.html").read_text(encoding="utf-8")
+    assert "What does a larger latent space cost in time?" in report
+    assert "Monte Carlo entropy" in report
 
 
 # --- how documents are followed ---------------------------------------------------------------------------------------
