@@ -1,6 +1,6 @@
 """The VAE of a trained replicate, from the folder of its trial.
 
-    from pipeline.trial import load_vae
+    from pipeline.trained import load_vae
 
     vae = load_vae("runs/default/trials/0003")
     vae.posterior(x), vae.decode(z), vae.sample(16, generator)

@@ -70,30 +70,9 @@ def layers() -> dict[str, list[list[str]]]:
     """Wing -> its layers from the top, each a list of rooms (or of files that stand beside the rooms)."""
     return {
         wing: [[name.strip(" ()") for name in re.split(r"[|:]", layer)] for layer in contract["layers"]]
-        for wing, contract in _orders().items()
-    }
-
-
-def left_out(wing: str) -> list[str]:
-    """Files of a wing that stand in no layer: import paths of old, which import nothing."""
-    return list(_orders()[wing].get("exhaustive_ignores", []))
-
-
-def _orders() -> dict[str, dict[str, Any]]:
-    orders = [contract for contract in contracts() if contract["type"] == "layers"]
-    return {wing: contract for contract in orders for wing in contract["containers"]}
-
-
-def imports_of_wings() -> dict[str, list[str]]:
-    """Wing -> the other wings that it may import: those that no contract forbids."""
-    forbidden = {wing: set[str]() for wing in layers()}
-    for contract in contracts():
-        if contract["type"] == "forbidden":
-            for wing in contract["source_modules"]:
-                forbidden[wing] |= set(contract["forbidden_modules"])
-    return {
-        wing: [other for other in forbidden if other != wing and other not in names]
-        for wing, names in forbidden.items()
+        for contract in contracts()
+        if contract["type"] == "layers"
+        for wing in contract["containers"]
     }
 
 
