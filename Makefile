@@ -10,7 +10,7 @@ PARALLEL ?= -n 2 --dist loadfile
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help install sweep resume smoke report dashboard sync status doctor calibrate test test-all check format bench reproduce notebook lock clean
+.PHONY: help install sweep resume smoke report dashboard sync status doctor calibrate test test-all check architecture format bench reproduce notebook lock clean
 
 help:  ## show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1|/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -65,6 +65,9 @@ check: $(STAMP)  ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+architecture: $(STAMP)  ## draw the rooms and files in docs/architecture.md and README.md anew
+	$(BIN)/python -m tests.documents.architecture
 
 format: $(STAMP)  ## let ruff format and fix
 	$(BIN)/ruff format .
