@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from child_environment import ROOT, child_environment
 from trial_folders import CONFIG, METRICS, history_rows, log_epochs, variance_rows, write_trial
 from wandb_server import KEY, serving
 
@@ -21,8 +22,6 @@ from pipeline.config import flatten
 from sweeps.tracking import offline, online
 from sweeps.tracking.trial_run import TrackingSettings, epoch_metrics, metrics_of
 from sweeps.tracking.trial_runs import TrialRuns, choose_mode, sweep_id
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -268,14 +267,15 @@ def test_after_a_kill_the_resumed_run_is_whole(
     script = f"""
         import time
         from pathlib import Path
-        from sweeps.recorder import TrialRuns
+        from sweeps.tracking.trial_runs import TrialRuns
         from trial_folders import CONFIG, log_epochs
         runs = TrialRuns(Path({str(tmp_path)!r}), "demo")
         runs.start(0, CONFIG, "search")
         log_epochs(runs, 0, range(10))
         time.sleep(60)
     """
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT)
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    process = subprocess.Popen(command, cwd=ROOT, env=child_environment())
     try:
         assert wait_for(lambda: 0 in (seen := offline.count(tmp_path)) and seen[0].epochs >= 8, 40)
     finally:
@@ -381,7 +381,7 @@ def test_full_disk_costs_one_warning(tmp_path: Path) -> None:
     script = f"""
         import resource
         from pathlib import Path
-        from sweeps.recorder import TrialRuns
+        from sweeps.tracking.trial_runs import TrialRuns
         from trial_folders import CONFIG
         resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
         runs = TrialRuns(Path({str(tmp_path)!r}), "demo", warn=print)
@@ -390,7 +390,8 @@ def test_full_disk_costs_one_warning(tmp_path: Path) -> None:
         runs.close(300)
         print(sorted(runs.degraded))
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, capture_output=True, text=True)
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, cwd=ROOT, env=child_environment(), capture_output=True, text=True)
     warning, degraded = done.stdout.splitlines()
     assert "the W&B copy of trial 0 is incomplete" in warning
     assert degraded == "[0]"
@@ -516,7 +517,7 @@ def restart_service() -> None:
 OFFLINE_SWEEP = """
     import sys
     from pathlib import Path
-    from sweeps.recorder import TrialRuns
+    from sweeps.tracking.trial_runs import TrialRuns
     from trial_folders import CONFIG
     folder = Path(sys.argv[1])
     runs = TrialRuns(folder, "demo")
@@ -530,7 +531,7 @@ OFFLINE_SWEEP = """
 def test_offline_asks_no_server_even_with_a_key_at_hand(tmp_path: Path) -> None:
     write_trial(tmp_path, 0, 2)
     with serving() as server:
-        environ = {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, "HTTPS_PROXY": server.url}
+        environ = child_environment(WANDB_BASE_URL=server.url, WANDB_API_KEY=KEY, HTTPS_PROXY=server.url)
         command = [sys.executable, "-c", textwrap.dedent(OFFLINE_SWEEP), str(tmp_path)]
         subprocess.run(command, cwd=ROOT, env=environ, check=True)
         assert server.requests == []
@@ -543,7 +544,7 @@ def test_offline_connects_nowhere_outside_the_loopback(tmp_path: Path) -> None:
     trace = tmp_path / "connections"
     watch = ["strace", "-f", "-qq", "-e", "trace=connect,sendto", "-e", "signal=none", "-o", str(trace)]
     command = [*watch, sys.executable, "-c", textwrap.dedent(OFFLINE_SWEEP), str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, env=child_environment(), capture_output=True, text=True)
     if not trace.is_file() or "Operation not permitted" in done.stderr:
         pytest.skip("strace may not trace here")
     assert offline.count(tmp_path)[0].epochs == 3
