@@ -10,7 +10,7 @@ PARALLEL ?= -n 2 --dist loadfile
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help install sweep resume smoke report dashboard sync status doctor calibrate schema test test-all check format bench reproduce notebook lock clean
+.PHONY: help install sweep resume smoke report dashboard sync status doctor calibrate test test-all check format bench reproduce notebook lock clean
 
 help:  ## show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1|/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -54,6 +54,7 @@ doctor: $(STAMP)  ## what is installed, which devices and data are there, what i
 calibrate: $(STAMP)  ## every estimator against its exact value
 	$(BIN)/elbosweep calibrate
 
+.PHONY: schema
 schema: $(STAMP)  ## write what the report knows of the pipeline: analysis/tables/schema.json
 	$(BIN)/python -m pipeline.trial.schema
 

@@ -1,4 +1,4 @@
-"""Variances of the KL estimators in closed form, from the parameters of q(z|x): what the study must measure.
+"""Closed-form variances of the KL estimators, from the parameters of q(z|x): what measurements must equal.
 
 Write one draw of an estimator as even + odd part in the noise (e -> -e). Independent draws average both; an antithetic
 pair cancels the odd part and keeps the even part whole:

@@ -185,7 +185,7 @@ def test_what_varies_is_what_was_swept(run: Path) -> None:
 
 def test_the_configuration_in_the_schema_is_the_pipelines() -> None:
     """`schema.json` says which columns are configuration; the pipeline's tree is the authority."""
-    config = pytest.importorskip("pipeline.config")
+    config = pytest.importorskip("pipeline.config.trial")
     keys = set(config.flatten(config.TrialConfig()))
     frame = pd.DataFrame(columns=[*sorted(keys), "variance.k1_ratio", "test.elbo", "seconds.training", "trial"])
     assert set(tables.configuration_columns(frame)) == keys
