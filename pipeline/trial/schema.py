@@ -3,7 +3,8 @@
     python -m pipeline.trial.schema        writes analysis/tables/schema.json anew (`make schema`)
 
 `analysis` imports nothing of the pipeline; it reads this file, which is shipped with it. The tables in it are written
-by hand, all else is filled in here.
+by hand, and so is the order of what comes in kinds: a kind has the colour of its place, so a new one comes after those
+that are there. All else is filled in here.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from pipeline.probability.bounds import BOUNDS
 from pipeline.probability.gradients.registry import GRADIENT_ESTIMATORS
 from pipeline.probability.kl.registry import KL_ESTIMATORS
 from pipeline.probability.schemes.registry import SCHEMES
-from pipeline.variance.gradients import SAMPLED_PATHWISE
-from pipeline.variance.quantities import STUDIED, Studied
+from pipeline.variance.quantities import STUDIED
 
 SCHEMA = Path(__file__).parents[2] / "analysis" / "tables" / "schema.json"
+
+
+Kinds = dict[str, list[dict[str, str]]]
 
 
 class _Kind(Protocol):
@@ -39,35 +42,38 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     variance = document["tables"]["variance"]["columns"]
     variance["quantity"]["about"] = f"what is estimated: {', '.join(STUDIED)}"
     variance["sampling"]["values"] = list(SCHEMES)
-    generated = {"configuration": _configuration(document["configuration"]["about"])}
-    generated |= {"kinds": kinds(), "limits": {"calibration_z": LIMIT}}
+    generated: dict[str, Any] = {
+        "configuration": _configuration(document["configuration"]["about"]),
+        "kinds": _in_place(kinds(), document.get("kinds", {})),
+        "limits": {"calibration_z": LIMIT},
+    }
     kept = {key: value for key, value in document.items() if key not in {*generated, "tables"}}
     return {**kept, **generated, "tables": document["tables"]}
 
 
-def kinds() -> dict[str, list[dict[str, str]]]:
-    """Names and words of everything that comes in kinds, by the key that chooses it, in the order of legends."""
-    gradients = [*_worded(GRADIENT_ESTIMATORS.values())]
+def kinds() -> Kinds:
+    """Names and words of everything that comes in kinds, by the key that chooses it."""
     return {
         "kl.estimator": _worded(KL_ESTIMATORS.values()),
-        "gradient.estimator": gradients,
-        "gradients.estimator": [*gradients[:1], dict(SAMPLED_PATHWISE._asdict()), *gradients[1:]],
+        "gradient.estimator": _worded(GRADIENT_ESTIMATORS.values()),
         "objective.sampling": _worded(SCHEMES.values()),
         "objective.name": _worded(BOUNDS[name] for name in _names(TrialConfig, "objective")),
         **{
             f"model.{key}.name": [{"name": name, "label": name} for name in _names(ModelConfig, key)]
             for key in ("posterior", "prior", "likelihood", "network")
         },
-        "quantity": _worded(_quantities()),
+        "quantity": _worded(STUDIED.values()),
     }
 
 
-def _quantities() -> list[Studied]:
-    """First one quantity of each KL estimator, so that it has the estimator's place and colour; then other bounds."""
-    of_estimators = [kl.elbo or kl.quantity for kl in KL_ESTIMATORS.values()]
-    first = [words.name for words in of_estimators if words]
-    others = sorted((name for name in STUDIED if name not in first), key=lambda name: name not in BOUNDS)
-    return [STUDIED[name] for name in (*first, *others)]
+def _in_place(entries: Kinds, shipped: Kinds) -> Kinds:
+    """The entries in the shipped order, new ones last."""
+    placed = {}
+    for key, listed in entries.items():
+        by_name = {entry["name"]: entry for entry in listed}
+        order = [entry["name"] for entry in shipped.get(key, []) if entry["name"] in by_name]
+        placed[key] = [by_name[name] for name in dict.fromkeys([*order, *by_name])]
+    return placed
 
 
 def _worded(kinds: Iterable[_Kind]) -> list[dict[str, str]]:
@@ -88,15 +94,17 @@ def _configuration(about: str) -> dict[str, Any]:
 
 
 def rendered(value: Any, indent: str = "") -> str:
-    """JSON with one line for each innermost mapping, and for each list."""
-    if not isinstance(value, dict) or not any(_has_mapping(inner) for inner in value.values()):
-        return json.dumps(value, ensure_ascii=False)
+    """JSON with one line for each innermost mapping."""
     inner = indent + "  "
-    lines = [f"{inner}{json.dumps(key)}: {rendered(content, inner)}" for key, content in value.items()]
-    return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    if isinstance(value, dict) and any(_holds_mappings(content) for content in value.values()):
+        lines = [f"{inner}{json.dumps(key)}: {rendered(content, inner)}" for key, content in value.items()]
+        return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
+    if isinstance(value, list) and _holds_mappings(value):
+        return "[\n" + ",\n".join(inner + rendered(item, inner) for item in value) + f"\n{indent}]"
+    return json.dumps(value, ensure_ascii=False)
 
 
-def _has_mapping(value: Any) -> bool:
+def _holds_mappings(value: Any) -> bool:
     return isinstance(value, dict) or (isinstance(value, list) and any(isinstance(item, dict) for item in value))
 
 

@@ -24,7 +24,6 @@ from pipeline.model.draws import Progress, closed_kl
 from pipeline.model.vae import VAE
 from pipeline.probability import sampling
 from pipeline.probability.gradients.registry import GRADIENT_ESTIMATORS
-from pipeline.probability.kl.estimator import Quantity
 from pipeline.probability.kl.registry import KL_ESTIMATORS
 from pipeline.training.objectives import Elbo, Iwae, Objective
 
@@ -32,15 +31,11 @@ GROUPS = 16
 """The standard error is a jackknife over so many groups of repeats: their sums are kept, the single gradients not."""
 
 
-SAMPLED_PATHWISE = Quantity("pathwise_monte_carlo", "pathwise, Monte Carlo KL")
-"""The pathwise gradient of the bound with a sampled KL, where there is a closed form too."""
-
-
 class Variant(NamedTuple):
     """A gradient estimator at one size."""
 
     estimator: str
-    """Its name in the table."""
+    """Its name in the table: `pathwise_monte_carlo` is the pathwise gradient of the bound with a sampled KL."""
     objective: Objective
 
 
@@ -106,7 +101,7 @@ def _elbo_variants(length: int, closed: bool) -> Iterator[Variant]:
         kl = closed_form if closed and gradient.takes(closed_form) else monte_carlo
         yield Variant(gradient.name, Elbo(length, kl, gradient))
         if gradient.name == "pathwise" and closed:
-            yield Variant(SAMPLED_PATHWISE.name, Elbo(length, monte_carlo, gradient))
+            yield Variant("pathwise_monte_carlo", Elbo(length, monte_carlo, gradient))
 
 
 def measure(vae: VAE, x: Tensor, objective: Objective, repeats: int, generator: torch.Generator) -> dict[str, Signal]:

@@ -10,7 +10,7 @@ from pipeline.probability.kl.registry import KL_ESTIMATORS
 
 
 class Studied(NamedTuple):
-    """One quantity of the table `variance`: its name, its words in the report, what is computed for a draw of it."""
+    """One quantity of the table `variance`: its name, its words in the report, and how a draw of it is computed."""
 
     name: str
     label: str
