@@ -22,6 +22,7 @@ from pipeline.files import read_json, write_json
 from pipeline.layout import LONG_TABLES, PICTURES
 from sweeps.layout import RECORD, SPEC, STATE, TRIALS, trial_folder, trial_name
 from sweeps.record.ledger import SCHEMA, Record, Status, read_result
+from sweeps.record.state import State
 from sweeps.record.tables import long_rows, trial_row, write_table
 from sweeps.record.times import now
 from sweeps.search.plan import PHASES, Plan
@@ -182,7 +183,8 @@ def _write(folder: Path, trials: dict[int, tuple[Record, dict[str, Any]]], path:
         counts[table] = write_table(folder, table, list(long_rows(folder, table, finished)))
     data = next((result["data"] for result in results.values() if result and "data" in result), None)
     states = {record.status for record, _ in trials.values()}
-    info: dict[str, Any] = {"schema": SCHEMA, "name": name, "state": "running" if "running" in states else "finished"}
+    state = State.RUNNING if "running" in states else State.FINISHED
+    info: dict[str, Any] = {"schema": SCHEMA, "name": name, "state": str(state)}
     info |= {"source": {"wandb": path, "server": online.server_url(), "fetched": now()}, "rows": counts}
     write_json(folder / STATE, info | ({"data": data} if data else {}))
     return [number for number in finished if results[number] is None]

@@ -103,7 +103,8 @@ def epochs_and_exit(path: Path) -> tuple[list[int], int | None]:
     Raises:
         LogError: the file has another format.
     """
-    epochs, exit_code = [], None
+    epochs: list[int] = []
+    exit_code = None
     for record in read(path):
         for number, content in _fields(record):
             what = KINDS.get(number)

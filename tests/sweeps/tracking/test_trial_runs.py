@@ -3,7 +3,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pickle
 import shutil
 import signal
 import subprocess
@@ -12,7 +11,6 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -553,31 +551,3 @@ def test_offline_connects_nowhere_outside_the_loopback(tmp_path: Path) -> None:
     addresses = [line for line in trace.read_text().splitlines() if "AF_INET" in line]
     outside = [line for line in addresses if '"127.0.0.1"' not in line and '"::1"' not in line]
     assert outside == []
-
-
-# --- Tune -----------------------------------------------------------------------------------------------------------
-
-
-def test_callback_follows_tunes_events_and_can_be_pickled(tmp_path: Path, warnings_shown: list[str]) -> None:
-    from sweeps.running.wandb_callback import WandbCallback
-
-    callback = WandbCallback(
-        tmp_path, "demo", TrackingConfig(), lambda number: CONFIG, lambda number: "search", warnings_shown.append
-    )
-    trials = [SimpleNamespace(config={"number": number}) for number in range(3)]
-    for trial in trials:
-        callback.on_trial_start(0, trials, trial)
-        for epoch, metrics in metrics_by_epoch(history_rows(2)).items():
-            tunes_own = {"training_iteration": epoch + 1, "done": False, "time_total_s": 1.5, "pid": 7}
-            callback.on_trial_result(0, trials, trial, {"epoch": epoch, **metrics, **tunes_own})
-    copy = pickle.loads(pickle.dumps(callback))
-    assert copy.runs is None
-    copy.on_trial_start(0, trials, trials[0])
-    write_trial(tmp_path, 0, 2)
-    callback.on_trial_complete(0, trials, trials[0])
-    callback.on_trial_complete(0, trials, trials[1])
-    callback.on_trial_error(0, trials, trials[2])
-    callback.on_experiment_end(trials)
-    assert [seen.state for seen in offline.count(tmp_path).values()] == ["finished", "finished", "failed"]
-    assert rows_of(tmp_path, 1) == metrics_by_epoch(history_rows(2))
-    assert warnings_shown == []
