@@ -4,7 +4,7 @@ A block of code in a document is one of four things:
 
 - `python` or `yaml` whose first line is a comment with a path: a new file.
 - `diff` that begins with `--- PATH` and `+++ PATH`: a change of an existing file. Unchanged lines say where.
-- `bash`: commands, run in the copy; `elbosweep` and `make test` are the copy's own.
+- `bash`: commands, run in the copy; `elbosweep` and `make` are the copy's own.
 - `python` without a path: a program, run in the copy.
 
 Anything else (`text`, `yaml` without a path) is there to be read.
@@ -151,6 +151,8 @@ def _command(words: list[str]) -> list[str]:
     if words[:2] == ["make", "test"]:
         arguments = dict(word.split("=", 1) for word in words[2:])
         return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *shlex.split(arguments.get("ARGS", ""))]
+    if words == ["make", "kinds"]:
+        return [sys.executable, "-m", "tests.documents.kinds"]
     if words[0] == "python":
         return [sys.executable, *words[1:]]
     raise ValueError(f"{shlex.join(words)}: is not a command that examples may use")
