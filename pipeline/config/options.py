@@ -1,7 +1,8 @@
 """The options of a trial, one class per choice: names, types, bounds and defaults.
 
 Options that only make sense for one choice live inside that choice (`objective.num_importance_samples` exists for
-`iwae` alone); rules that tie several options together are in `config.py`.
+`iwae` alone); rules that tie several options together are in `rules.py`. The names of estimators and sampling schemes
+come from `pipeline.probability.names`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,16 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from pipeline.probability.names import (
+    GRADIENT_ESTIMATOR_NAMES,
+    KL_ESTIMATOR_NAMES,
+    SCHEME_NAMES,
+    GradientEstimatorName,
+    KLEstimatorName,
+    Scheme,
+)
+from pipeline.probability.schemes.registry import SCHEMES
 
 MANY = 10_000_000
 """More images, draws or steps than this are a slip of the pen."""
@@ -180,7 +191,7 @@ class ElboObjective(Frozen):
     name: Literal["elbo"] = "elbo"
     num_samples: int = Field(1, ge=1, le=65536)
     """L: draws of z per image in each training step."""
-    sampling: Literal["iid", "antithetic", "sobol"] = "iid"
+    sampling: Scheme = SCHEME_NAMES[0]
     beta: float = Field(1.0, ge=0)
     kl_warmup_epochs: int = Field(0, ge=0, le=100000)
     """The KL term's weight rises linearly from 0 to beta over so many epochs."""
@@ -192,19 +203,17 @@ class IwaeObjective(Frozen):
     name: Literal["iwae"] = "iwae"
     num_samples: int = Field(1, ge=1, le=65536)
     """L: outer averages of the K-sample bound in each training step."""
-    sampling: Literal["iid", "antithetic", "sobol"] = "iid"
+    sampling: Scheme = SCHEME_NAMES[0]
     num_importance_samples: int = Field(8, ge=1, le=65536)
     """K: draws inside the logarithm."""
 
 
 class KLConfig(Frozen):
-    estimator: Literal["closed_form", "monte_carlo", "monte_carlo_k3", "cross_entropy", "control_variate"] = (
-        "closed_form"
-    )
+    estimator: KLEstimatorName = KL_ESTIMATOR_NAMES[0]
 
 
 class GradientConfig(Frozen):
-    estimator: Literal["pathwise", "stl", "dreg", "score_function"] = "pathwise"
+    estimator: GradientEstimatorName = GRADIENT_ESTIMATOR_NAMES[0]
 
 
 # --- work -----------------------------------------------------------------------------------------------------------
@@ -249,7 +258,7 @@ class VarianceConfig(Frozen):
     images: int = Field(128, ge=0, le=MANY)
     draws: int = Field(1024, ge=8, le=MANY)
     num_samples: tuple[Count, ...] = Field((1, 2, 4, 8, 16, 32, 64, 128), min_length=1)
-    sampling: tuple[Literal["iid", "antithetic", "sobol"], ...] = ("iid", "antithetic", "sobol")
+    sampling: tuple[Scheme, ...] = SCHEME_NAMES
     num_importance_samples: tuple[Count, ...] = (1, 8, 64)
     gradient_repeats: int = Field(64, ge=0, le=MANY)
     """Repeats of each gradient estimator on one minibatch; 0 switches the gradient study off."""
@@ -269,8 +278,8 @@ class VarianceConfig(Frozen):
         if self.images and self.draws < 4 * largest:
             raise ValueError(f"draws must be at least 4 times the largest of num_samples ({largest}), got {self.draws}")
         for length in self.num_samples:
-            if "sobol" in self.sampling and length & (length - 1):
-                raise ValueError(f"num_samples must be powers of two with sampling 'sobol', got {length}")
-            if "antithetic" in self.sampling and length > 1 and length % 2:
-                raise ValueError(f"num_samples must be 1 or even with sampling 'antithetic', got {length}")
+            for scheme in reversed(SCHEMES.values()):  # the strictest rule first
+                if scheme.name in self.sampling and length > 1 and not scheme.allows(length):
+                    rule = f"must be {scheme.sizes_of_a_study} with sampling {scheme.name!r}"
+                    raise ValueError(f"num_samples {rule}, got {length}")
         return self

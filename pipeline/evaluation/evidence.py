@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.probability import distributions, sampling
+from pipeline.probability import distributions
 
 if TYPE_CHECKING:
     from pipeline.model.vae import VAE
@@ -215,9 +215,7 @@ def posterior_draws(vae: VAE, x: Tensor, generator: torch.Generator) -> Draw:
 
     @torch.no_grad()
     def draw(num: int) -> Tensor:
-        size = (num, len(x), vae.latent_dim)
-        noise = sampling.draw("iid", *size, generator=generator, dtype=vae.dtype, device=vae.device)
-        return vae.log_weights(x, noise)
+        return vae.log_weights(x, vae.noise("iid", num, len(x), generator))
 
     return draw
 

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
 from pipeline.model.vae import MAX_DECODES, VAE
-from pipeline.probability import sampling
 from pipeline.probability.distributions import reparameterise
+from pipeline.probability.names import Scheme
 
 MAX_LOGITS = 2**24
 """Outputs of the decoder held at once; with what the likelihood makes of them about 200 MB in float32."""
@@ -47,7 +47,7 @@ def draw_terms(
     num_draws: int,
     generator: torch.Generator,
     *,
-    scheme: sampling.Scheme = "iid",
+    scheme: Scheme = "iid",
     group: int = 1,
     report: Callable[[float], None] | None = None,
 ) -> DrawTerms:
@@ -65,16 +65,14 @@ def draw_terms(
     """
     prior = vae.prior()
     batch, dim = len(x), vae.latent_dim
-    outputs = vae.num_pixels * int(vae.likelihood.num_parameters)  # type: ignore[arg-type]
+    outputs = vae.num_pixels * vae.likelihood.num_parameters
     decodes = max(1, min(MAX_DECODES, MAX_LOGITS // outputs))
     per_block = max(1, decodes // (batch * group))
     total = num_draws // group
     blocks: list[tuple[Tensor, Tensor, Tensor]] = []
     for start in range(0, total, per_block):
         groups = min(per_block, total - start)
-        noise = sampling.draw(
-            scheme, group, groups * batch, dim, generator=generator, dtype=vae.dtype, device=vae.device
-        )
+        noise = vae.noise(scheme, group, groups * batch, generator)
         # [group, groups * batch, dim] -> the sample axis runs through one group after the other.
         noise = noise.view(group, groups, batch, dim).transpose(0, 1).reshape(groups * group, batch, dim)
         z = reparameterise(q, noise)

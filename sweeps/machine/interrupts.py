@@ -20,9 +20,8 @@ from typing import Any, NoReturn
 import psutil
 
 from sweeps.machine import scratch
+from sweeps.machine.exit_codes import ExitCode
 
-INTERRUPTED = 130
-"""Exit code."""
 GRACE_SECONDS = 13.0
 """What a clean stop may take."""
 SAME_SECONDS = 0.4
@@ -34,9 +33,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Interrupts:
     """Stands between the signals and a sweep. Signals are the main thread's: in any other one this does nothing."""
 
-    def __init__(self, last_words: str, at_once: Callable[[], object] = lambda: None) -> None:
-        """`last_words` is said, and `at_once` called, where the process ends without a clean stop."""
-        self.last_words, self.at_once = last_words, at_once
+    def __init__(self, notice: str, at_once: Callable[[], object] = lambda: None) -> None:
+        """`notice` is printed, and `at_once` called, where the process ends without a clean stop."""
+        self.notice, self.at_once = notice, at_once
         self.full_disk: str | None = None
         """Where the sweep found no space, if that is why it stops."""
         self._first: float | None = None
@@ -136,12 +135,12 @@ class Interrupts:
                     return
                 if any(number in SIGNALS for number in received):
                     if began is not None and now - began > SAME_SECONDS:
-                        self._leave(self.last_words, INTERRUPTED)
+                        self._leave(self.notice, ExitCode.INTERRUPTED)
                     began = began or now
             if began is not None and now - began > GRACE_SECONDS:
-                self._leave(self.last_words, INTERRUPTED)
+                self._leave(self.notice, ExitCode.INTERRUPTED)
             if began is None and (dead := [process.name() for process in self._ray if _is_dead(process)]):
-                self._leave(f"Ray's {dead[0]} died: {self.last_words}", 1)
+                self._leave(f"Ray's {dead[0]} died: {self.notice}", ExitCode.FAILED)
 
     def _leave(self, words: str, code: int) -> NoReturn:
         """At once: no lock is waited for, no other thread is asked."""
@@ -149,7 +148,7 @@ class Interrupts:
             os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"\n{words}\n".encode())
         with suppress(Exception):
             self.at_once()
-        # Parents come before their children; who took over the number of one that is gone is not killed.
+        # Parents come before their children. psutil checks creation times, so a reused PID is never killed.
         for process in [*_children(recursive=True), *self._started]:
             with suppress(psutil.Error):
                 process.kill()

@@ -86,7 +86,7 @@ class EarlyStopping(FIFOScheduler):
 
     def _decide(self, number: int) -> Stop | None:
         """Judge the rungs that the trial has reached by now and was not judged at before."""
-        epochs = int(self.spec.flat(self.planner.known[number].overrides)["training.epochs"])
+        epochs = self.planner.config(self.planner.known[number]).training.epochs
         passed = self._passed[number]
         for rung in rungs(self.spec.stopping, epochs)[len(passed) :]:
             # An interrupted trial goes on: its file holds the epochs that were reported before.

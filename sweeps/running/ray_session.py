@@ -48,7 +48,7 @@ PRELOADED = ("ray.tune", "sweeps.running.worker", "pipeline.trial.run")
 
 
 @contextmanager
-def session(resources: Resources) -> Iterator[None]:
+def local_ray(resources: Resources) -> Iterator[None]:
     """A Ray of our own on this machine, silent, gone without a trace at the end; or the one that runs already."""
     if ray.is_initialized():
         yield
@@ -183,7 +183,7 @@ def check_shared(runs_dir: Path) -> None:
     """
     runs_dir.mkdir(parents=True, exist_ok=True)
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-    look = ray.remote(num_cpus=0)(_sees)
+    look = ray.remote(num_cpus=0)(node_sees)
     with tempfile.NamedTemporaryFile(dir=runs_dir, prefix=".shared-") as file:
         answers = []
         for node in nodes:
@@ -197,7 +197,7 @@ def check_shared(runs_dir: Path) -> None:
         raise ConfigError(f"{runs_dir}: on node {', '.join(blind)}: {NOT_SHARED}")
 
 
-def _sees(path: str) -> bool:
+def node_sees(path: str) -> bool:
     return Path(path).exists()
 
 

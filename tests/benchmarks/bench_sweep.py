@@ -50,7 +50,7 @@ def one_sweep(runs_dir: Path, seconds: float, trials: int, workers: int, process
     import ray.cloudpickle
     from rich.console import Console
 
-    from sweeps.running import sweep
+    from sweeps.running.sweep import Setting, Sweep
     from sweeps.specification.reading import parse
 
     ray.cloudpickle.register_pickle_by_value(fake_trial)
@@ -81,7 +81,7 @@ def one_sweep(runs_dir: Path, seconds: float, trials: int, workers: int, process
             "tracking": {"wandb": "offline"},
         }
     )
-    code = sweep.start(spec, sweep.Setting(runs_dir, function=timed_trial, console=Console(quiet=True)))
+    code = Sweep(spec, Setting(runs_dir, function=timed_trial, console=Console(quiet=True))).run()
     ended = time.time()
     assert code == 0, f"the sweep ended with exit code {code}"
     clocks = [json.loads(path.read_text()) for path in (runs_dir / "bench" / "trials").glob("*/clock.json")]
