@@ -15,7 +15,7 @@ SECTIONS = runnable.sections(ROOT / "docs/extending.md")
 SWEEP = "A sweep from Python"
 
 # All examples share one copy, and the one sweep in it uses them all: minutes on a busy machine.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture(scope="module")
