@@ -75,7 +75,7 @@ SETTINGS: dict[str, Any] = {
 """matplotlib's settings beside seaborn's: same inputs, same bytes; text stays text."""
 
 
-def rc() -> dict[str, Any]:
+def rc() -> Any:
     """Settings under which a figure is both drawn and saved."""
     return dict(sns.axes_style("ticks")) | dict(sns.plotting_context("paper")) | SETTINGS
 

@@ -29,6 +29,8 @@ Count = Annotated[int, Field(ge=1, le=MANY)]
 
 
 class Frozen(BaseModel):
+    """An immutable section of the configuration: no unknown keys, no NaN, every default checked."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
@@ -76,6 +78,8 @@ DATASETS = ("digits", "mnist", "fashion_mnist", "kmnist", "emnist_digits", "omni
 
 
 class DataConfig(Frozen):
+    """Which images, how many grey levels they have, and how they are split."""
+
     name: str = "digits"
     """One of DATASETS, or `npz:PATH`."""
     levels: int = Field(16, ge=2, le=256)
@@ -97,32 +101,46 @@ class DataConfig(Frozen):
 
 
 class MLPConfig(Frozen):
+    """Fully connected encoder and decoder."""
+
     name: Literal["mlp"] = "mlp"
     hidden: tuple[Width, ...] = Field((256, 256), min_length=1, max_length=16)
 
 
 class CNNConfig(Frozen):
+    """Convolutional encoder and decoder."""
+
     name: Literal["cnn"] = "cnn"
     channels: int = Field(32, ge=1, le=1024)
 
 
 class LinearConfig(Frozen):
+    """One affine map each way: the model is then probabilistic PCA, with a Gaussian likelihood."""
+
     name: Literal["linear"] = "linear"
 
 
 class GaussianPosterior(Frozen):
+    """q(z|x) with independent Gaussian dimensions."""
+
     name: Literal["gaussian"] = "gaussian"
 
 
 class FullGaussianPosterior(Frozen):
+    """q(z|x) Gaussian with a full covariance matrix."""
+
     name: Literal["full_gaussian"] = "full_gaussian"
 
 
 class LaplacePosterior(Frozen):
+    """q(z|x) with independent Laplace dimensions."""
+
     name: Literal["laplace"] = "laplace"
 
 
 class FlowPosterior(Frozen):
+    """q(z|x) as a normalising flow."""
+
     name: Literal["flow"] = "flow"
     transforms: int = Field(2, ge=1, le=64)
     hidden: tuple[Width, ...] = Field((64, 64), min_length=1)
@@ -133,44 +151,62 @@ class FlowPosterior(Frozen):
 
 
 class StandardNormalPrior(Frozen):
+    """p(z) = N(0, I)."""
+
     name: Literal["standard_normal"] = "standard_normal"
 
 
 class LaplacePrior(Frozen):
+    """p(z) with independent Laplace(0, 1) dimensions."""
+
     name: Literal["laplace"] = "laplace"
 
 
 class MixturePrior(Frozen):
+    """p(z) as a mixture of Gaussians with learned components."""
+
     name: Literal["mixture"] = "mixture"
     components: int = Field(10, ge=1, le=10000)
 
 
 class VampPrior(Frozen):
+    """p(z) as the mean of the posteriors of learned images (Tomczak & Welling 2018)."""
+
     name: Literal["vamp"] = "vamp"
     pseudo_inputs: int = Field(50, ge=1, le=10000)
 
 
 class FlowPrior(Frozen):
+    """p(z) as a normalising flow."""
+
     name: Literal["flow"] = "flow"
     transforms: int = Field(2, ge=1, le=64)
     hidden: tuple[Width, ...] = Field((64, 64), min_length=1)
 
 
 class CategoricalLikelihood(Frozen):
+    """Each pixel has a probability for each grey level."""
+
     name: Literal["categorical"] = "categorical"
 
 
 class BernoulliLikelihood(Frozen):
+    """Each pixel is black or white."""
+
     name: Literal["bernoulli"] = "bernoulli"
 
 
 class GaussianLikelihood(Frozen):
+    """Each pixel is Gaussian around the decoder's output, with one standard deviation for all, in grey values."""
+
     name: Literal["gaussian"] = "gaussian"
     scale: float = Field(1.0, gt=0)
     learn_scale: bool = False
 
 
 class ModelConfig(Frozen):
+    """Size of z, and the parts of the model."""
+
     latent_dim: int = Field(8, ge=1, le=4096)
     network: MLPConfig | CNNConfig | LinearConfig = Field(MLPConfig(), discriminator="name")
     posterior: GaussianPosterior | FullGaussianPosterior | LaplacePosterior | FlowPosterior = Field(
@@ -188,6 +224,8 @@ class ModelConfig(Frozen):
 
 
 class ElboObjective(Frozen):
+    """The evidence lower bound, with its variants beta-VAE, KL warm-up and free bits."""
+
     name: Literal["elbo"] = "elbo"
     num_samples: int = Field(1, ge=1, le=65536)
     """L: draws of z per image in each training step."""
@@ -200,6 +238,8 @@ class ElboObjective(Frozen):
 
 
 class IwaeObjective(Frozen):
+    """The importance-weighted bound (Burda et al. 2016)."""
+
     name: Literal["iwae"] = "iwae"
     num_samples: int = Field(1, ge=1, le=65536)
     """L: outer averages of the K-sample bound in each training step."""
@@ -209,10 +249,14 @@ class IwaeObjective(Frozen):
 
 
 class KLConfig(Frozen):
+    """How the KL term of the ELBO is estimated."""
+
     estimator: KLEstimatorName = KL_ESTIMATOR_NAMES[0]
 
 
 class GradientConfig(Frozen):
+    """How the bound's gradient is estimated."""
+
     estimator: GradientEstimatorName = GRADIENT_ESTIMATOR_NAMES[0]
 
 
@@ -220,6 +264,8 @@ class GradientConfig(Frozen):
 
 
 class TrainingConfig(Frozen):
+    """Length, step size and arithmetic of the training."""
+
     epochs: int = Field(30, ge=0, le=100000)
     """0 measures the model before training: a control."""
     batch_size: int = Field(128, ge=1, le=MANY)

@@ -95,7 +95,7 @@ def _expected_jackknife(expected: Callable[[int], float], num: int) -> float:
 
 
 _ALL = (
-    Bound("elbo", "elbo", "E log w", _mean, lambda expected, num: expected(1), uses_all_draws=False),
+    Bound("elbo", "ELBO", "E log w", _mean, lambda expected, num: expected(1), uses_all_draws=False),
     Bound("iwae", "IWAE", "E log mean of K weights", log_mean_exp, lambda expected, num: expected(num)),
     Bound("jackknife", "JVI-1", "JVI-1", jackknife, _expected_jackknife, least_draws=2, below=False),
 )

@@ -27,11 +27,18 @@ Kind = TypeVar("Kind")
 
 
 def find_kinds(folder: str, names: Sequence[str], base: type[Kind]) -> dict[str, Kind]:
-    """An instance of the one class in each module `folder.name`, by its name and in the order of `names`."""
+    """An instance of the one class in each module `folder.name`, by its name and in the order of `names`.
+
+    Raises:
+        TypeError: a module that holds none or several of them, or one with another name.
+    """
     kinds = {}
     for name in names:
         module = import_module(f"{folder}.{name}")
-        own = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__]
-        (kind,) = [value for value in own if isinstance(value, type) and issubclass(value, base)]
-        kinds[name] = kind()
+        classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, base)]
+        own = [value for value in classes if value.__module__ == module.__name__]
+        if len(own) != 1 or getattr(own[0], "name", None) != name:
+            listed = ", ".join(value.__name__ for value in own) or "none"
+            raise TypeError(f"{module.__name__} must hold one {base.__name__} named {name!r}, got {listed}")
+        kinds[name] = own[0]()
     return kinds

@@ -1,4 +1,4 @@
-"""Commands that run sweeps and tell how they stand."""
+"""Commands that run sweeps and show how they stand. Ray is imported by the commands that need it."""
 
 from __future__ import annotations
 

@@ -24,11 +24,6 @@ class State(StrEnum):
     KILLED = "killed"
     """Never written: the file says `running`, and no driver is at work on the sweep."""
 
-    @property
-    def open(self) -> bool:
-        """Whether a resume goes on with trials."""
-        return self in (State.INTERRUPTED, State.KILLED)
-
 
 def read(folder: Path) -> dict[str, Any]:
     """What sweep.json holds; empty where there is none."""

@@ -29,7 +29,8 @@ class Session:
 
     def __init__(self, sweep: OpenSweep, info: dict[str, Any], interrupts: Interrupts) -> None:
         """`info` is the provenance, with the seconds that earlier starts took."""
-        spec, self.began, self.seconds_before = sweep.spec, time.monotonic(), info.get("seconds", 0.0)
+        spec, self.began = sweep.spec, time.monotonic()
+        self.seconds_before: float = info.get("seconds", 0.0)
         self.sweep, self.info, self.interrupts = sweep, info, interrupts
         self.planner, self.ledger = Planner(spec, sweep.folder), Ledger(sweep.folder, *spec.search.modes)
         self.progress = Progress(

@@ -147,8 +147,8 @@ def _command(words: list[str]) -> list[str]:
     if words[:2] == ["make", "test"]:
         arguments = dict(word.split("=", 1) for word in words[2:])
         return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *shlex.split(arguments.get("ARGS", ""))]
-    if words == ["make", "kinds"]:
-        return [sys.executable, "-m", "tests.documents.kinds"]
+    if words == ["make", "schema"]:
+        return [sys.executable, "-m", "pipeline.trial.schema"]
     if words[0] == "python":
         return [sys.executable, *words[1:]]
     raise ValueError(f"{shlex.join(words)}: is not a command that examples may use")

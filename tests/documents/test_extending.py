@@ -24,7 +24,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = runnable.copy_project(tmp_path_factory.mktemp("copy"))
     for blocks in SECTIONS.values():
         runnable.follow(blocks, folder)
-    runnable.run([Block("bash", "make kinds")], folder)
+    runnable.run([Block("bash", "make schema")], folder)
     return folder
 
 

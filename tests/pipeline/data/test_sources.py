@@ -147,8 +147,8 @@ def test_digits_are_split_70_15_15_in_each_class_without_loss():
     assert sum(counts.values()) == 1797
     per_class = np.bincount(load_digits().target)
     for name, share in (("train", 0.70), ("validation", 0.15), ("test", 0.15)):
-        found = torch.bincount(getattr(data, f"{name}_labels"), minlength=10).numpy()
-        assert np.abs(found - share * per_class).max() <= 1
+        counted = torch.bincount(getattr(data, f"{name}_labels"), minlength=10).numpy()
+        assert np.abs(counted - share * per_class).max() <= 1
     whole = torch.cat([data.train, data.validation, data.test]).flatten(1)
     expected = torch.from_numpy(np.minimum(load_digits().images, 15).astype(np.uint8)).flatten(1)
     assert torch.equal(

@@ -11,16 +11,19 @@ import torch
 from sklearn.decomposition import PCA
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
+from pipeline.config import GaussianLikelihood, LinearConfig, ModelConfig, VampPrior
 from pipeline.model import linear_gaussian
 from pipeline.model.linear_gaussian import (
     LinearGaussian,
     fit_ppca,
+    from_vae,
     full_gaussian,
     optimal_active_units,
     ppca_curve,
     rho_of_spectrum,
     standard_normal,
 )
+from pipeline.model.vae import build_vae
 
 
 def random_model(latent_dim: int, num_pixels: int = 7, seed: int = 0) -> LinearGaussian:
@@ -225,8 +228,11 @@ def test_ppca_curve_takes_images_of_levels_in_blocks(monkeypatch: pytest.MonkeyP
     images = torch.randint(0, 16, (50, 2, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     whole = ppca_curve(images, images[:20], [1, 4])
     monkeypatch.setattr(linear_gaussian, "BLOCK", 7)
-    for ours, theirs in zip(ppca_curve(images, images[:20], [1, 4]), whole, strict=True):
-        assert ours == {**theirs, **{k: pytest.approx(theirs[k]) for k in ("nats", "standard_error", "bits_per_dim")}}
+    for row, whole_row in zip(ppca_curve(images, images[:20], [1, 4]), whole, strict=True):
+        assert row == {
+            **whole_row,
+            **{k: pytest.approx(whole_row[k]) for k in ("nats", "standard_error", "bits_per_dim")},
+        }
     assert ppca_curve(images, images, []) == []
 
 
@@ -263,6 +269,22 @@ def test_bad_shapes_are_named_where_nothing_checks_annotations(monkeypatch: pyte
 def test_kl_of_the_helpers_agrees_with_torch() -> None:
     diagonal, full = random_gaussians(2, 3)
     standard = Independent(Normal(torch.zeros(3, 2, dtype=torch.float64), 1.0), 1)
-    ours = kl_divergence(full_gaussian(diagonal), standard_normal(2))
-    torch.testing.assert_close(ours, kl_divergence(diagonal, standard))
+    of_full_gaussians = kl_divergence(full_gaussian(diagonal), standard_normal(2))
+    torch.testing.assert_close(of_full_gaussians, kl_divergence(diagonal, standard))
     assert full_gaussian(full).covariance_matrix.shape == (3, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (ModelConfig(likelihood=GaussianLikelihood(), latent_dim=2), "needs model.network 'linear'"),
+        (ModelConfig(network=LinearConfig()), "needs a Gaussian likelihood"),
+        (
+            ModelConfig(network=LinearConfig(), likelihood=GaussianLikelihood(), prior=VampPrior(pseudo_inputs=2)),
+            "needs the standard normal prior",
+        ),
+    ],
+)
+def test_only_linear_gaussian_vaes_have_an_exact_model(config: ModelConfig, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        from_vae(build_vae(config, image_shape=(3, 3), levels=16, generator=torch.Generator().manual_seed(0)))

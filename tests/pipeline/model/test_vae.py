@@ -168,8 +168,8 @@ def test_a_padded_inactive_dimension_changes_no_weight(posterior: str, likelihoo
     with torch.no_grad():
         for parameter in large.parameters():
             parameter.zero_()
-        for ours, theirs in zip(large.encoder.parameters(), small.encoder.parameters(), strict=True):
-            ours[rows] = theirs
+        for wide, narrow in zip(large.encoder.parameters(), small.encoder.parameters(), strict=True):
+            wide[rows] = narrow
         large.decoder.linear.weight[:, :2] = small.decoder.linear.weight
         large.decoder.linear.bias.copy_(small.decoder.linear.bias)
     x, noise = images(4, small), noise_for(large, 6, 4)

@@ -22,7 +22,8 @@ from sweeps.cli.main import main
 from sweeps.machine.exit_codes import ExitCode
 from sweeps.record.folders import locked
 from sweeps.running import launch, session
-from sweeps.running.sweep import Sweep
+from sweeps.running.sweep import Setting, Sweep
+from sweeps.specification.reading import load
 
 ORIGIN = ("command", "git", "versions", "hardware", "resumed")
 
