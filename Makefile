@@ -54,7 +54,7 @@ doctor: $(STAMP)  ## what is installed, which devices and data are there, what i
 calibrate: $(STAMP)  ## every estimator against its exact value
 	$(BIN)/elbosweep calibrate
 
-schema: $(STAMP)  ## write what the report knows of the pipeline: analysis/tables/schema.json
+schema: $(STAMP)  ## write anew what the report knows of the pipeline, after a kind was added
 	$(BIN)/python -m pipeline.trial.schema
 
 test: $(STAMP)  ## the tests

@@ -23,6 +23,9 @@ ROOT = Path(__file__).parents[2]
 ROOMS = {
     "pipeline": "the science and the training of one trial; torch, but no Ray, Optuna, W&B or pandas",
     "pipeline/probability": "pure functions on tensors: distributions, KL estimators, bounds; knows no configuration",
+    "pipeline/probability/kl": "the KL estimators, one class in one file each, and what all of them are",
+    "pipeline/probability/gradients": "the gradient estimators, likewise",
+    "pipeline/probability/schemes": "the sampling schemes, likewise",
     "pipeline/config": "what a trial is: its options and rules, read from YAML; imports no torch",
     "pipeline/data": "images: where they come from, how they are checked, downloaded and split",
     "pipeline/model": "the VAE and its parts: posteriors, priors, likelihoods, networks",
@@ -51,6 +54,7 @@ ROOMS = {
     "analysis/pages/elbo_vs_dimension": "page 2: what another latent dimension buys",
     "analysis/pages/mc_variance": "page 3: what a Monte Carlo estimate costs, and how many draws are enough",
     "analysis/pages/pictures": "page 4: samples, reconstructions, manifolds, training curves",
+    "analysis/pages/provenance": "page 5: the calibration, and where the sweep's numbers come from",
 }
 """One line for each wing, each of its rooms and each folder in a room."""
 
@@ -73,6 +77,19 @@ def layers() -> dict[str, list[list[str]]]:
         for contract in contracts()
         if contract["type"] == "layers"
         for wing in contract["containers"]
+    }
+
+
+def imports_of_wings() -> dict[str, list[str]]:
+    """Wing -> the other wings that it may import: those that no contract forbids."""
+    forbidden = {wing: set[str]() for wing in layers()}
+    for contract in contracts():
+        if contract["type"] == "forbidden":
+            for wing in contract["source_modules"]:
+                forbidden[wing] |= set(contract["forbidden_modules"])
+    return {
+        wing: [other for other in forbidden if other != wing and other not in names]
+        for wing, names in forbidden.items()
     }
 
 

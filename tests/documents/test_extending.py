@@ -15,7 +15,7 @@ SECTIONS = runnable.sections(ROOT / "docs/extending.md")
 SWEEP = "A sweep from Python"
 
 # All examples share one copy, and the one sweep in it uses them all: minutes on a busy machine.
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = runnable.copy_project(tmp_path_factory.mktemp("copy"))
     for blocks in SECTIONS.values():
         runnable.follow(blocks, folder)
+    runnable.run([Block("bash", "make schema")], folder)
     return folder
 
 
