@@ -53,9 +53,9 @@ def cluster() -> Iterator[ray_cluster.Nodes]:
     ray.cloudpickle.unregister_pickle_by_value(fake_trial)
 
 
-def specification(name: str, *, seconds: float, **parts: Any) -> SweepSpec:
+def specification(name: str, **parts: Any) -> SweepSpec:
     tree = {
-        "base": {"training": {"epochs": 6, "gradient_clip": seconds}, "replicates": 2},
+        "base": {"training": {"epochs": 6}, "replicates": 2},
         "factors": {"model.latent_dim": [2, 4, 8]},
         "tracking": {"wandb": "disabled"},
         "retries": 3,
@@ -64,7 +64,7 @@ def specification(name: str, *, seconds: float, **parts: Any) -> SweepSpec:
 
 
 def setting(runs_dir: Path, **parts: Any) -> sweep.Setting:
-    return sweep.Setting(runs_dir, function=fake_trial.run_trial, console=Console(quiet=True), **parts)
+    return sweep.Setting(runs_dir, console=Console(quiet=True), **{"function": fake_trial.run_trial, **parts})
 
 
 def trials(runs_dir: Path, name: str) -> pd.DataFrame:
@@ -102,11 +102,12 @@ class Loss(threading.Thread):
 def test_a_lost_node_loses_no_trial_and_no_epoch(cluster: ray_cluster.Nodes, tmp_path: Path, stored: bool) -> None:
     cluster.fill(2)
     url = str(tmp_path / "storage") if stored else None
-    spec = specification("lost", seconds=1.0)
+    spec = specification("lost")
     loss = Loss(cluster, (tmp_path / "storage/lost/trials") if stored else (tmp_path / "lost/trials"))
     loss.start()
     try:
-        assert sweep.start(spec, setting(tmp_path, address=cluster.address, storage=url)) == 0
+        trial = fake_trial.FakeTrial(seconds=1.0)
+        assert sweep.start(spec, setting(tmp_path, function=trial, address=cluster.address, storage=url)) == 0
     finally:
         loss.join()
     table = trials(tmp_path, "lost")
@@ -197,7 +198,7 @@ def test_packed_data_are_the_same_data() -> None:
 def test_an_address_without_a_ray_is_one_line_within_seconds(tmp_path: Path, address: str, message: str) -> None:
     began = time.monotonic()
     with pytest.raises(ConfigError, match=message):
-        sweep.start(specification("none", seconds=0.01), setting(tmp_path, address=address))
+        sweep.start(specification("none"), setting(tmp_path, address=address))
     assert time.monotonic() - began < 10
     assert not (tmp_path / "none").exists()
     assert not ray.is_initialized()
@@ -207,13 +208,13 @@ def test_auto_where_no_ray_was_started_is_one_line(tmp_path: Path, monkeypatch: 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "none"))
     with pytest.raises(ConfigError, match="--address: auto: no Ray was started on this machine"):
-        sweep.start(specification("none", seconds=0.01), setting(tmp_path, address="auto"))
+        sweep.start(specification("none"), setting(tmp_path, address="auto"))
 
 
 def test_auto_finds_what_is_gone_by_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(ConfigError, match=r"--address: 127\.0\.0\.1:1: cannot be reached: Connection refused"):
-        sweep.start(specification("none", seconds=0.01), setting(tmp_path, address="auto"))
+        sweep.start(specification("none"), setting(tmp_path, address="auto"))
 
 
 def test_something_else_at_the_address_is_one_line_within_seconds(tmp_path: Path) -> None:
@@ -222,7 +223,7 @@ def test_something_else_at_the_address_is_one_line_within_seconds(tmp_path: Path
         address = f"127.0.0.1:{server.getsockname()[1]}"
         began = time.monotonic()
         with pytest.raises(ConfigError, match=f"--address: {address}: is not a Ray cluster"):
-            sweep.start(specification("none", seconds=0.01), setting(tmp_path, address=address))
+            sweep.start(specification("none"), setting(tmp_path, address=address))
         assert time.monotonic() - began < 20
 
 
@@ -231,7 +232,7 @@ def test_a_disk_that_a_node_does_not_share_is_one_line(
 ) -> None:
     monkeypatch.setattr(ray_session, "_sees", lambda path: False)
     with pytest.raises(ConfigError, match=r"on node .*: the runs folder is not on a disk that this node shares"):
-        sweep.start(specification("none", seconds=0.01), setting(tmp_path, address=cluster.address))
+        sweep.start(specification("none"), setting(tmp_path, address=cluster.address))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -239,7 +240,7 @@ def test_a_disk_that_a_node_does_not_share_is_one_line(
 
 
 def test_auto_counts_what_the_cluster_has() -> None:
-    spec = specification("t", seconds=0.01)
+    spec = specification("t")
     assert resources.resolve_resources(spec, cluster={"CPU": 96.0}) == Resources(workers=96, cpus=1, gpus=0)
     assert resources.resolve_resources(spec, cluster={"CPU": 64.0, "GPU": 8.0}) == Resources(
         workers=32, cpus=1, gpus=0.25
@@ -247,7 +248,7 @@ def test_auto_counts_what_the_cluster_has() -> None:
 
 
 def test_a_cluster_may_be_asked_for_more_than_it_has_yet() -> None:
-    spec = specification("t", seconds=0.01, resources={"workers": 9, "gpus": 1})
+    spec = specification("t", resources={"workers": 9, "gpus": 1})
     assert resources.resolve_resources(spec, cluster={"CPU": 4.0}) == Resources(workers=9, cpus=1, gpus=1)
 
 
@@ -264,7 +265,7 @@ def test_gpus_that_this_machine_has_not_are_refused_before_anything_starts(
 ) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
     with pytest.raises(ConfigError, match=message):
-        sweep.start(specification("none", seconds=0.01, resources=given), setting(tmp_path))
+        sweep.start(specification("none", resources=given), setting(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 

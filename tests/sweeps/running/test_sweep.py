@@ -62,8 +62,8 @@ def specification(name: str, **parts: Any) -> SweepSpec:
     return parse({"name": name, **TREE, **parts})
 
 
-def run(spec: SweepSpec, runs_dir: Path, workers: int = 4) -> int:
-    setting = sweep.Setting(runs_dir, workers=workers, function=fake_trial.run_trial, console=Console(quiet=True))
+def run(spec: SweepSpec, runs_dir: Path, workers: int = 4, trial: fake_trial.FakeTrial = fake_trial.run_trial) -> int:
+    setting = sweep.Setting(runs_dir, workers=workers, function=trial, console=Console(quiet=True))
     return sweep.start(spec, setting)
 
 
@@ -127,14 +127,14 @@ def test_same_results_at_any_number_of_workers(reference: pd.DataFrame, tmp_path
 
 
 def test_failed_trials_are_recorded_and_the_sweep_goes_on(tmp_path: Path) -> None:
-    factors = {"objective.free_bits": [0.0, 1.0, 2.0, 3.0]}
-    spec = specification("fails", space={}, search={}, retries=0, factors=factors)
-    assert run(spec, tmp_path, workers=2) == 1
-    table = trials(tmp_path, "fails").set_index("objective.free_bits")
-    assert table["status"].to_dict() == {0.0: "finished", 1.0: "failed", 2.0: "failed", 3.0: "failed"}
-    assert table.loc[1.0, "reason"] == "RuntimeError: asked to raise"
-    assert "died" in table.loc[2.0, "reason"]
-    assert table.loc[3.0, "reason"] == "validation.elbo is not a finite number"
+    spec = specification("fails", space={}, search={}, retries=0, factors={"model.latent_dim": [2, 4, 8, 16]})
+    bad = {"raise": {"model.latent_dim": 4}, "die": {"model.latent_dim": 8}, "not_finite": {"model.latent_dim": 16}}
+    assert run(spec, tmp_path, workers=2, trial=fake_trial.FakeTrial(bad)) == 1
+    table = trials(tmp_path, "fails").set_index("model.latent_dim")
+    assert table["status"].to_dict() == {2: "finished", 4: "failed", 8: "failed", 16: "failed"}
+    assert table.loc[4, "reason"] == "RuntimeError: asked to raise"
+    assert "died" in table.loc[8, "reason"]
+    assert table.loc[16, "reason"] == "validation.elbo is not a finite number"
     assert "asked to raise" in next((tmp_path / "fails").glob("trials/*/error.txt")).read_text()
     info = read_json(tmp_path / "fails" / "sweep.json")
     assert info["state"] == "failed"
@@ -142,9 +142,10 @@ def test_failed_trials_are_recorded_and_the_sweep_goes_on(tmp_path: Path) -> Non
 
 
 def test_a_trial_that_raises_or_dies_is_started_again_from_its_checkpoint(tmp_path: Path) -> None:
-    spec = specification("again", space={}, search={}, retries=1, factors={"objective.free_bits": [1.0, 2.0]})
+    spec = specification("again", space={}, search={}, retries=1, factors={"model.latent_dim": [2, 4]})
+    trial = fake_trial.FakeTrial({"raise": {"model.latent_dim": 2}, "die": {"model.latent_dim": 4}})
     console = Console(file=io.StringIO(), width=200)
-    setting = sweep.Setting(tmp_path, workers=2, function=fake_trial.run_trial, console=console)
+    setting = sweep.Setting(tmp_path, workers=2, function=trial, console=console)
     assert sweep.start(spec, setting) == 0
     assert (trials(tmp_path, "again")["status"] == "finished").all()
     said = console.file.getvalue()
@@ -154,10 +155,10 @@ def test_a_trial_that_raises_or_dies_is_started_again_from_its_checkpoint(tmp_pa
 
 def test_a_trial_whose_worker_dies_as_it_takes_over_is_started_again(tmp_path: Path) -> None:
     """Tune gives up on it at once, whatever `retries` says; which of these deaths comes when is chance."""
-    base = {"objective": {"free_bits": 7.0}, "training": {"epochs": 1}}
     factors = {"model.latent_dim": [1, 2, 4, 6, 8, 12, 16]}
+    base = {"training": {"epochs": 1}}
     spec = specification("takeover", base=base, space={}, search={}, retries=5, factors=factors)
-    assert run(spec, tmp_path, workers=1) == 0
+    assert run(spec, tmp_path, workers=1, trial=fake_trial.FakeTrial({"die_after": {}})) == 0
     assert (trials(tmp_path, "takeover")["status"] == "finished").all()
 
 
@@ -315,9 +316,8 @@ def test_early_stopping_ends_trials_and_keeps_them_out_of_the_results(tmp_path: 
 
 
 def test_the_time_budget_ends_the_sweep_with_what_it_has(tmp_path: Path) -> None:
-    base = {"training": {"epochs": 3, "gradient_clip": 0.2}}
-    spec = specification("brief", base=base, budget={"hours": 2.5 / 3600})
-    assert run(spec, tmp_path, workers=2) == 0
+    spec = specification("brief", budget={"hours": 2.5 / 3600})
+    assert run(spec, tmp_path, workers=2, trial=fake_trial.FakeTrial(seconds=0.2)) == 0
     table = trials(tmp_path, "brief")
     assert 2 <= len(table) < 10
     assert (table["status"] == "finished").all()
