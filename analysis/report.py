@@ -12,11 +12,11 @@ from pathlib import Path
 from analysis import tables
 from analysis.document.blocks import Page
 from analysis.document.render import write_pages
-from analysis.pages import provenance
 from analysis.pages.elbo_vs_dimension import page as elbo_vs_dimension
 from analysis.pages.mc_variance import page as mc_variance
 from analysis.pages.overview import page as overview
 from analysis.pages.pictures import page as pictures
+from analysis.pages.provenance import page as provenance
 
 PAGES: dict[str, Callable[[tables.Sweep], Page]] = {
     "overview": overview.page,
@@ -53,7 +53,7 @@ def write(run_folder: Path, report_folder: Path, progress: Callable[[str], None]
 
 
 def _pages(sweep: tables.Sweep, say: Callable[[str], None]) -> Iterator[Page]:
-    """The pages one by one: each is announced, built and, by whoever asks for it, drawn before the next."""
+    """The pages one by one: each is announced and built when it is asked for, so it is drawn before the next."""
     for number, (name, build) in enumerate(PAGES.items(), start=1):
         say(f"page {number} of {len(PAGES)}: {name.replace('_', ' ')}")
         yield build(sweep)

@@ -1,4 +1,4 @@
-"""Numbers and names as a reader sees them: one way to write an interval, one label for each quantity."""
+"""Numbers and names as a reader sees them: one way to write an interval, one label for each metric or estimator."""
 
 from __future__ import annotations
 
@@ -8,40 +8,39 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.tables.columns import BOUND, DIMENSION, RANK
+from analysis.tables.kinds import labels
+
 LABELS = {
-    "closed_form": "closed form", "monte_carlo": "Monte Carlo (k1)", "monte_carlo_k3": "Monte Carlo (k3)",
-    "cross_entropy": "cross-entropy", "control_variate": "control variate",
-    "elbo_closed_form": "ELBO, closed-form KL", "elbo_monte_carlo": "ELBO, Monte Carlo KL",
-    "elbo_control_variate": "ELBO, control variate", "iwae": "IWAE", "k1": "KL, k1", "k3": "KL, k3",
-    "reconstruction": "reconstruction", "iid": "i.i.d.", "antithetic": "antithetic", "sobol": "scrambled Sobol",
-    "pathwise": "pathwise", "pathwise_monte_carlo": "pathwise, Monte Carlo KL",
-    "stl": "sticking the landing", "dreg": "doubly reparameterised",
-    "score_function": "score function", "prior_monte_carlo": "prior Monte Carlo", "importance": "importance sampling",
-    "ais": "AIS", "test.elbo": "test ELBO", "validation.elbo": "validation ELBO",
-    "histogram_floor": "histogram, no z", "ppca": "exact pPCA",
-}  # fmt: skip
+    BOUND: "test ELBO",
+    RANK: "validation ELBO",
+    "ppca": "exact pPCA",
+}
+"""Words for metrics and references; those for estimators and other kinds are in the schema."""
 
 AXES = {
-    "model.latent_dim": "latent dimension D (model.latent_dim)",
-    "objective.num_samples": "L (objective.num_samples)",
+    DIMENSION: "latent dimension D (model.latent_dim)",
     "num_samples": "draws per image L (num_samples)",
-    "test.elbo": "test.elbo (nats per image)",
+    "num_importance_samples": "draws inside the logarithm K (num_importance_samples)",
+    BOUND: "test.elbo (nats per image)",
     "test.reconstruction": "test.reconstruction (nats per image)",
     "test.kl": "test.kl (nats per image)",
     "test.active_units": "test.active_units (units)",
     "test.approximation_gap": "test.approximation_gap (nats)",
     "test.amortisation_gap": "test.amortisation_gap (nats)",
-    "test.mutual_information": "test.mutual_information (nats)",
-    "test.aggregate_kl": "test.aggregate_kl (nats)",
 }
-
+"""Axis labels by column: the name, so that `grep` finds it, and the unit."""
 
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
-def label(name: object) -> str:
-    """The words for a name from a configuration or a table; the name itself where there are none."""
-    return LABELS.get(str(name), str(name))
+def label(name: object, kind: str | None = None) -> str:
+    """The words for a metric or a reference, or for one of a kind (`kl.estimator`); the name itself where it has none.
+
+    >>> label("validation.elbo"), label("closed_form", "kl.estimator"), label("my_estimator", "kl.estimator")
+    ('validation ELBO', 'closed form', 'my_estimator')
+    """
+    return (LABELS if kind is None else labels(kind)).get(str(name), str(name))
 
 
 def axis(column: str) -> str:

@@ -10,7 +10,8 @@ import pandas as pd
 from markupsafe import escape
 from matplotlib.axes import Axes
 
-from analysis.figures import theme
+from analysis.figures.saving import svg
+from analysis.figures.theme import SMALL
 
 
 @dataclass(frozen=True)
@@ -70,11 +71,11 @@ class Panel:
     draw: Callable[[Axes], None]
     describes: str
     """What a reader who cannot see it is told."""
-    size: tuple[float, float] = theme.SMALL
+    size: tuple[float, float] = SMALL
 
     def _repr_svg_(self) -> str:
         """How a notebook shows it."""
-        return theme.svg(self.draw, self.size)
+        return svg(self.draw, self.size)
 
 
 @dataclass(frozen=True)
@@ -87,8 +88,8 @@ class Figure:
 
     def _repr_html_(self) -> str:
         """How a notebook shows it: the panels, the caption, the sentence."""
-        drawn = [theme.svg(panel.draw, panel.size) for panel in self.panels]
-        panels = "".join(f"<div>{svg[svg.index('<svg') :]}</div>" for svg in drawn)
+        drawn = [svg(panel.draw, panel.size) for panel in self.panels]
+        panels = "".join(f"<div>{text[text.index('<svg') :]}</div>" for text in drawn)
         return f"{panels}<p><small>{escape(self.caption)}</small></p><p><b>{escape(self.sentence)}</b></p>"
 
 

@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 
 from analysis import tables
 from analysis.document.blocks import Block, Figure, Gallery, Page, Table
-from analysis.figures import theme
+from analysis.figures.saving import save
 from analysis.wording import cell, count
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -39,6 +39,7 @@ def write_pages(
 
 
 def _template(name: str, *, autoescape: bool) -> jinja2.Template:
+    """A template with the filters that it needs; an unknown name in it is an error."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=autoescape, undefined=jinja2.StrictUndefined
     )
@@ -53,8 +54,7 @@ def _render(block: Block, folder: Path) -> dict[str, Any]:
         item |= _write_table(block, folder / "tables")
     elif isinstance(block, Figure):
         item["panels"] = [
-            (panel, Markup(theme.save(panel.draw, folder / "figures" / panel.name, panel.size)))
-            for panel in block.panels
+            (panel, Markup(save(panel.draw, folder / "figures" / panel.name, panel.size))) for panel in block.panels
         ]
     elif isinstance(block, Gallery):
         item["pictures"] = [
@@ -64,6 +64,7 @@ def _render(block: Block, folder: Path) -> dict[str, Any]:
 
 
 def _write_table(table: Table, folder: Path) -> dict[str, Any]:
+    """Write the whole frame as .csv and .parquet; what the template needs of its shown rows."""
     folder.mkdir(parents=True, exist_ok=True)
     table.frame.to_csv(folder / f"{table.name}.csv", index=False, lineterminator="\n")
     table.frame.to_parquet(folder / f"{table.name}.parquet", index=False)
@@ -88,11 +89,12 @@ def _breakable(text: object) -> Markup:
 
 
 def _indented(text: object) -> str:
+    """A block of code in Markdown."""
     return "\n".join(f"    {line}" for line in str(text).splitlines())
 
 
 def _replace(path: Path, text: str) -> None:
-    """Write beside, then rename: a reader never sees half a page."""
+    """Write a file beside the old one, then rename it: a reader never sees half a page."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
         file.write(text)

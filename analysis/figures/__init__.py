@@ -1,30 +1,21 @@
-"""Frame -> axes. Every number that is drawn was computed in `statistics` or `planning`.
+"""Frame -> axes: one import for pages and notebooks. Every number that is drawn was computed in `statistics`.
 
-Conventions: a summary frame has columns `mean`, `low`, `high` (a 95 % interval; NaN where there is none); a *series* is
-the text column that names the lines of a figure; a *style* maps each series to matplotlib's line properties, in legend
-order.
+Conventions: a summary frame has columns `mean`, `low`, `high` (a 95 % interval; NaN where there is none); a drawing
+function is told its axes as `Axis` (column, label, scale) and its lines as `Series` (the column that tells them apart,
+and the look of each, in the order of the legend).
 """
 
-from analysis.figures.curves import (
-    Style,
-    against,
-    cloud,
-    histories,
-    interval,
-    lines,
-    log_log,
-    mark,
-    reference_curve,
-    reference_line,
-    reference_note,
-    scatter,
-    second_axis,
-    styles,
-)
-from analysis.figures.rows import bars, forest, ratios, shares, stacked, z_scores
-from analysis.figures.search import front, search_history
+from analysis.figures.curves import MINUS_ONE, against, histories, lines, log_log
+from analysis.figures.marks import interval, mark, reference_curve, reference_line, reference_note, second_axis
+from analysis.figures.points import cloud, ratios, scatter
+from analysis.figures.rows import bars, forest, shares, stacked, z_scores
+from analysis.figures.series import Axis, Series, Style, marked, styles
+from analysis.figures.trials import front, search_history
 
 __all__ = [
+    "MINUS_ONE",
+    "Axis",
+    "Series",
     "Style",
     "against",
     "bars",
@@ -36,6 +27,7 @@ __all__ = [
     "lines",
     "log_log",
     "mark",
+    "marked",
     "ratios",
     "reference_curve",
     "reference_line",

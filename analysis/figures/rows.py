@@ -10,17 +10,17 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from analysis.figures import theme
-from analysis.figures.curves import interval
+from analysis.figures.marks import DASHED, interval
+from analysis.figures.scales import number
+from analysis.figures.series import Axis
 from analysis.figures.theme import GRID, INK, MUTED, PAPER
 
 
-def bars(
-    axes: Axes, frame: pd.DataFrame, *, name: str, value: str, title: str, x_label: str, texts: Sequence[str]
-) -> None:
-    """Horizontal bars, longest first, the number written beside each."""
+def bars(axes: Axes, frame: pd.DataFrame, *, name: str, x: Axis, texts: Sequence[str], title: str) -> None:
+    """Horizontal bars in the order of the frame, from the top; one of `texts` is written beside each."""
     place = np.arange(len(frame))[::-1]
-    axes.barh(place, frame[value], color=theme.COLOURS[0], height=0.62)
-    for height, width, text in zip(place, frame[value], texts):
+    axes.barh(place, frame[x.column], color=theme.COLOURS[0], height=0.62)
+    for height, width, text in zip(place, frame[x.column], texts):
         axes.annotate(
             text, (width, height), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK
         )
@@ -28,45 +28,35 @@ def bars(
     axes.tick_params(axis="y", length=0)
     axes.grid(False)
     axes.margins(x=0.18)
-    axes.set(title=title, xlabel=x_label)
+    axes.set(title=title, xlabel=x.label)
 
 
-def stacked(
-    axes: Axes, frame: pd.DataFrame, *, x: str, parts: Sequence[str], labels: Mapping[str, str], title: str,
-    x_label: str, y_label: str,
-) -> None:  # fmt: skip
-    """Stacked columns, one per value of x (taken as categories)."""
+def stacked(axes: Axes, frame: pd.DataFrame, *, x: Axis, y_label: str, title: str) -> None:
+    """Stacked columns, one per value of x (taken as categories); every other column of the frame is a phase."""
     place = np.arange(len(frame))
     bottom = np.zeros(len(frame))
-    for position, part in enumerate(parts):
-        heights = frame[part].fillna(0).to_numpy(float)
-        colour = theme.colour(part, position)
+    for phase in [name for name in frame.columns if name != x.column]:
+        heights = frame[phase].fillna(0).to_numpy(float)
         axes.bar(
-            place,
-            heights,
-            bottom=bottom,
-            color=colour,
-            width=0.7,
-            label=labels.get(part, part),
-            edgecolor=PAPER,
-            linewidth=0.5,
-        )
+            place, heights, bottom=bottom, color=theme.phase_colour(phase), width=0.7, label=str(phase),
+            edgecolor=PAPER, linewidth=0.5,
+        )  # fmt: skip
         bottom += heights
     texts = [
-        theme.number(float(value)) if isinstance(value, (int, float, np.number)) else _short(value)
-        for value in frame[x]
+        number(float(value)) if isinstance(value, (int, float, np.number)) else _short(value)
+        for value in frame[x.column]
     ]
     every = max(1, int(np.ceil(len(texts) / 14)))
     axes.set_xticks(place[::every], texts[::every])
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(title=title, xlabel=x_label, ylabel=y_label)
+    axes.set(title=title, xlabel=x.label, ylabel=y_label)
     theme.legend_below(axes)
 
 
-def forest(axes: Axes, frame: pd.DataFrame, *, name: str, title: str, x_label: str, no_effect: float = 0.0) -> None:
-    """Differences with their intervals, one row each, beside the line of no difference."""
+def forest(axes: Axes, frame: pd.DataFrame, *, name: str, title: str, x_label: str) -> None:
+    """Differences (`mean`, `low`, `high`), one row each, beside the line of no difference."""
     place = np.arange(len(frame))[::-1]
-    axes.axvline(no_effect, color=MUTED, linewidth=1, linestyle=(0, (2, 2)), zorder=1)
+    axes.axvline(0.0, color=MUTED, linewidth=1, linestyle=DASHED, zorder=1)
     interval(axes, pd.Series(place), frame, theme.COLOURS[0], horizontal=True)
     axes.plot(frame["mean"], place, linestyle="", marker="o", color=theme.COLOURS[0], markeredgecolor=PAPER, zorder=4)
     axes.set_yticks(place, [_short(text) for text in frame[name]])
@@ -102,25 +92,25 @@ def z_scores(axes: Axes, frame: pd.DataFrame, *, name: str, limit: float, reach:
 
 
 def _short(text: object, most: int = 30) -> str:
-    """A label that fits (the theme never reads one as mathematics, whatever a configuration holds)."""
+    """A label that fits; the theme never reads one as mathematics, whatever a configuration holds."""
     text = " ".join(str(text).split())
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def shares(
-    axes: Axes,
-    frame: pd.DataFrame,
-    *,
-    name: str,
-    parts: Sequence[str],
-    labels: Mapping[str, str],
-    title: str,
-    x_label: str,
-) -> None:
-    """Horizontal bars from 0 to 1, cut into parts; a part of at least a twelfth carries its percentage."""
+def shares(axes: Axes, frame: pd.DataFrame, *, name: str, parts: Mapping[str, str], title: str, x_label: str) -> None:
+    """Horizontal bars from 0 to 1, cut into parts; a part of at least a twelfth carries its percentage.
+
+    Args:
+        axes: Where to draw.
+        frame: Column `name` and one column for each part.
+        name: Column that names the bars.
+        parts: Column of each part -> what the legend says of it.
+        title: Of the figure.
+        x_label: Of the axis of shares.
+    """
     place = np.arange(len(frame))[::-1]
     left = np.zeros(len(frame))
-    for position, part in enumerate(parts):
+    for position, (part, text) in enumerate(parts.items()):
         widths = frame[part].fillna(0).to_numpy(float)
         axes.barh(
             place,
@@ -128,7 +118,7 @@ def shares(
             left=left,
             height=0.62,
             color=theme.COLOURS[position],
-            label=labels.get(part, part),
+            label=text,
             edgecolor=PAPER,
         )
         for height, start, width in zip(place, left, widths):
@@ -143,26 +133,4 @@ def shares(
     axes.set_xlim(0, 1)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.set(title=title, xlabel=x_label)
-    theme.legend_below(axes)
-
-
-def ratios(axes: Axes, frame: pd.DataFrame, *, x: str, y: str, title: str, x_label: str, y_label: str) -> None:
-    """Ratios with their intervals beside 1; those whose interval misses it are marked."""
-    axes.axhline(1.0, color=MUTED, linewidth=1, zorder=1)
-    missed = ~frame["contains_one"].astype(bool)
-    for mine, colour, marker, text in (
-        (frame[~missed], theme.COLOURS[0], "o", "interval contains 1"),
-        (frame[missed], theme.COLOURS[3], "D", "interval misses 1"),
-    ):
-        if mine.empty:
-            continue
-        many = len(frame) > theme.RASTER_FROM
-        collection = axes.vlines(mine[x], mine["low"], mine["high"], color=colour, linewidth=1.2, alpha=0.6, zorder=2)
-        collection.set_rasterized(many)
-        axes.plot(
-            mine[x], mine[y], linestyle="", marker=marker, markersize=4 if len(frame) < 200 else 2.5, color=colour,
-            markeredgewidth=0, label=text, zorder=3, rasterized=many,
-        )  # fmt: skip
-    axes.set(title=title, xlabel=x_label, ylabel=y_label)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     theme.legend_below(axes)

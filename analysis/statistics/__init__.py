@@ -4,12 +4,19 @@
     replicates = tables.joined(tables.load("runs/default"))
     statistics.summarise(replicates, "test.elbo", by=["model.latent_dim", "kl.estimator"])
 
-The concepts have a file each: `intervals`, `curves`, `comparisons`, `variance_components`, `selection`.
+The concepts have a file each: `intervals`, `curves`, `comparisons`, `variance_components`, `prior_monte_carlo`,
+`selection`; and, on a whole sweep, `headline` (what the curves rest on) and `planning` (how large the next measurement
+must be), which are imported by their own names.
 """
 
 from analysis.statistics.comparisons import holm, overall_verdict, paired_differences, verdict
 from analysis.statistics.curves import fit_slope, gradient_slopes, knee, per_dimension_counts, variance_slopes
-from analysis.statistics.intervals import bootstrap, share_interval, summarise, t_interval, variance_interval
+from analysis.statistics.intervals import geometric_means, share_interval, summarise, t_interval
+from analysis.statistics.prior_monte_carlo import (
+    draws_needed,
+    prior_monte_carlo_collapse,
+    prior_monte_carlo_curve,
+)
 from analysis.statistics.selection import (
     best_configurations,
     calibration_summary,
@@ -19,23 +26,20 @@ from analysis.statistics.selection import (
     time_shares,
 )
 from analysis.statistics.variance_components import (
-    draws_needed,
     efficiency,
     k3_divergence,
     predicted_vs_measured,
-    prior_monte_carlo_collapse,
-    prior_monte_carlo_curve,
     share_containing_one,
     variance_components,
 )
 
 __all__ = [
     "best_configurations",
-    "bootstrap",
     "calibration_summary",
     "draws_needed",
     "efficiency",
     "fit_slope",
+    "geometric_means",
     "gradient_slopes",
     "holm",
     "k3_divergence",
@@ -55,7 +59,6 @@ __all__ = [
     "t_interval",
     "time_shares",
     "variance_components",
-    "variance_interval",
     "variance_slopes",
     "verdict",
 ]

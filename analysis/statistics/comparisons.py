@@ -10,10 +10,15 @@ import pandas as pd
 from scipy import stats
 
 from analysis.statistics.intervals import CONFIDENCE, By, Floats, as_list, summarise
-from analysis.tables import unit_of, varying
+from analysis.tables.columns import DIMENSION, unit_of, varying
 from analysis.wording import figure, interval, label
 
+CLOSED_FORM = "closed_form"
+"""The KL estimator without noise: what the others are compared with."""
 LEVEL = 0.05
+"""Of the tests: a difference counts as seen where Holm's adjusted p is below."""
+COLUMNS = ["factor", "first", "second", "n", "pairs", "first_mean", "second_mean", "difference", "standard_error"]
+COLUMNS += ["low", "high", "p_value", "p_holm", "comparisons", "verdict"]
 
 
 def paired_differences(
@@ -22,17 +27,23 @@ def paired_differences(
     factor: str,
     *,
     reference: str | int | float | None = None,
-    by: By = ("model.latent_dim",),
+    by: By = (DIMENSION,),
     unit: By = (),
     measure: str | None = None,
     confidence: float = CONFIDENCE,
 ) -> pd.DataFrame:
-    """Differences `reference - other` of a factor's levels between replicates that share the seed and all other
-    factors.
+    """Differences between a factor's levels, `reference - other`, on the same seeds with all else equal.
 
     Pairs agree in every configuration column that varies, in `by`, and in the seed. What a seed contributes to both
     sides cancels; rows without a partner are not used. The independent unit is the seed: where a group holds several
     pairs of one seed (several L, say), they are averaged first and count once.
+
+    >>> frame = pd.DataFrame({"kl.estimator": ["closed_form", "monte_carlo"] * 3, "seed": [0, 0, 1, 1, 2, 2]})
+    >>> frame["test.elbo"] = [-99.0, -99.5, -103.0, -103.6, -98.0, -98.7]
+    >>> table = paired_differences(frame, "test.elbo", "kl.estimator", by=())
+    >>> table[["first", "second", "n", "difference", "low", "high", "p_holm"]].round(3)
+             first       second  n  difference    low   high  p_holm
+    0  closed_form  monte_carlo  3         0.6  0.352  0.848   0.009
 
     Args:
         frame: Replicates joined with their configuration (`tables.joined`).
@@ -56,38 +67,39 @@ def paired_differences(
     wanted = [*keys, *matched, *seed]
     cells = usable.groupby([*wanted, factor], dropna=False)[value].mean().reset_index()
     levels = sorted(cells[factor].unique())
-    names = ["factor", "first", "second", "n", "pairs", "first_mean", "second_mean", "difference", "standard_error"]
-    names += ["low", "high", "p_value", "p_holm", "comparisons", "verdict"]
     if len(levels) < 2:
-        return pd.DataFrame(columns=[*keys, *names])
-    first = reference if reference is not None else ("closed_form" if "closed_form" in levels else levels[0])
-    if first not in levels:
-        raise ValueError(f"reference must be one of {factor}: {', '.join(map(str, levels))}, got {first!r}")
-    others = [level for level in levels if level != first]
+        return pd.DataFrame(columns=[*keys, *COLUMNS])
+    first = _reference(levels, factor, reference)
     units = list(dict.fromkeys([*keys, *seed, *as_list(unit)]))
-    tables = [_one_contrast(cells, factor, first, other, wanted, keys, units, confidence) for other in others]
-    table = pd.concat([t.rename(columns={value: "difference"}) for t in tables], ignore_index=True)
-    table = table.sort_values([*keys, "second"], kind="stable", ignore_index=True)
+    tables = []
+    for other in [level for level in levels if level != first]:
+        sides = [cells[cells[factor] == level].drop(columns=factor) for level in (first, other)]
+        pairs = sides[0].merge(sides[1], on=wanted, suffixes=("_first", "_second"))
+        tables.append(_contrast(pairs, value, keys, units, confidence).assign(first=first, second=other))
+    table = pd.concat(tables, ignore_index=True)
+    table = table.sort_values([*keys, "second"], kind="stable", ignore_index=True).assign(factor=factor)
     table["p_value"] = paired_p_value(table["difference"], table["standard_error"], table["n"] - 1)
     table["p_holm"] = holm(table["p_value"].to_numpy(float))
     table["comparisons"] = int(table["p_value"].notna().sum())
     table["verdict"] = [verdict(row, value, measure) for row in table.to_dict("records")]
-    return table.assign(factor=factor)[[*keys, *names]]
+    return table[[*keys, *COLUMNS]]
 
 
-def _one_contrast(
-    cells: pd.DataFrame,
-    factor: str,
-    first: Any,
-    other: Any,
-    wanted: list[str],
-    keys: list[str],
-    units: list[str],
-    confidence: float,
-) -> pd.DataFrame:
-    value = cells.columns[-1]
-    sides = [cells[cells[factor] == level].drop(columns=factor) for level in (first, other)]
-    pairs = sides[0].merge(sides[1], on=wanted, suffixes=("_first", "_second"))
+def _reference(levels: Sequence[Any], factor: str, wanted: Any) -> Any:
+    """The level that the others are compared with.
+
+    Raises:
+        ValueError: `wanted` is not among the levels.
+    """
+    exact = CLOSED_FORM if CLOSED_FORM in levels else levels[0]
+    first = exact if wanted is None else wanted
+    if first not in levels:
+        raise ValueError(f"reference must be one of {factor}: {', '.join(map(str, levels))}, got {first!r}")
+    return first
+
+
+def _contrast(pairs: pd.DataFrame, value: str, keys: list[str], units: list[str], confidence: float) -> pd.DataFrame:
+    """Mean difference of two levels per group, over independent units, from their pairs."""
     pairs["difference"] = pairs[f"{value}_first"] - pairs[f"{value}_second"]
     pairs = pairs.rename(columns={f"{value}_first": "first_mean", f"{value}_second": "second_mean"})
     per_unit = pairs.groupby(units, dropna=False)[["difference", "first_mean", "second_mean"]].mean().reset_index()
@@ -95,20 +107,24 @@ def _one_contrast(
     for side in ("first_mean", "second_mean"):
         table[side] = summarise(per_unit, side, keys)["mean"]
     counts = pairs.groupby(keys, dropna=False).size().to_numpy() if keys else len(pairs)
-    return table.rename(columns={"mean": "difference"}).assign(pairs=counts, first=first, second=other)
+    return table.rename(columns={"mean": "difference"}).assign(pairs=counts)
 
 
 def paired_p_value(difference: Any, standard_error: Any, degrees: Any) -> Floats:
     """Two-sided p of a paired t-test: 1 where all pairs are equal, 0 where all differ by one amount, NaN for n = 1."""
     difference, error = np.asarray(difference, dtype=float), np.asarray(standard_error, dtype=float)
     degrees = np.asarray(degrees, dtype=float)
-    known = np.isfinite(error) & (degrees >= 1)
+    judged = np.isfinite(error) & (degrees >= 1)
     ratio = np.divide(np.abs(difference), error, out=np.where(difference == 0, 0.0, np.inf), where=error > 0)
-    return np.where(known, 2.0 * stats.t.sf(ratio, np.where(known, degrees, 1.0)), np.nan)
+    return np.where(judged, 2.0 * stats.t.sf(ratio, np.where(judged, degrees, 1.0)), np.nan)
 
 
 def holm(p_values: Floats) -> Floats:
-    """Holm's step-down adjustment (Holm 1979); NaN are not counted and stay NaN."""
+    """Holm's step-down adjustment (Holm 1979); NaN are not counted and stay NaN.
+
+    >>> holm(np.array([0.01, 0.04, 0.03])).tolist()
+    [0.03, 0.06, 0.06]
+    """
     p_values = np.asarray(p_values, dtype=float)
     adjusted = np.full(len(p_values), np.nan)
     order = np.argsort(p_values)[: int(np.isfinite(p_values).sum())]
@@ -120,7 +136,7 @@ def holm(p_values: Floats) -> Floats:
 def verdict(row: Mapping[Any, Any], value: str, measure: str | None = None, level: float = LEVEL) -> str:
     """Whether the data can tell the two levels apart, in one sentence that is computed from the numbers."""
     measure = unit_of(value) if measure is None else measure
-    first, second, n = label(row["first"]), label(row["second"]), int(row["n"])
+    first, second, n = label(row["first"], row["factor"]), label(row["second"], row["factor"]), int(row["n"])
     if n == 0:
         return f"{first} and {second} share no seed: no paired comparison is possible."
     if n == 1:
@@ -147,9 +163,10 @@ def overall_verdict(differences: pd.DataFrame, value: str, measure: str | None =
     apart = judged[judged["p_holm"] < level]
     largest = judged.iloc[int(judged["difference"].abs().to_numpy().argmax())]
     size = f"the largest difference is {interval(largest['difference'], largest['low'], largest['high'], measure)}"
-    place = f"D = {largest['model.latent_dim']:g}, " if "model.latent_dim" in largest else ""
+    place = f"D = {largest[DIMENSION]:g}, " if DIMENSION in largest else ""
     size += f" ({place}n = {int(largest['n'])} seeds)"
     names = _level_names(judged)
+    reference = label(judged["first"].iloc[0], judged["factor"].iloc[0])
     if apart.empty:
         return (
             f"The data cannot tell {names} apart in {label(value)} in any of {len(judged)} comparisons "
@@ -159,10 +176,12 @@ def overall_verdict(differences: pd.DataFrame, value: str, measure: str | None =
     return (
         f"The data tell {names} apart in {label(value)} in {len(apart)} of {len(judged)} comparisons "
         f"(Holm, level {level:g}): "
-        f"{label(judged['first'].iloc[0])} is higher in {higher} and lower in {lower}; {size}."
+        f"{reference} is higher in {higher} and lower in {lower}; {size}."
     )
 
 
 def _level_names(table: pd.DataFrame) -> str:
-    seconds: Sequence[str] = [label(level) for level in table["second"].unique()]
-    return f"{label(table['first'].iloc[0])} and {', '.join(seconds)}"
+    """`closed form and Monte Carlo (k1)`: the reference and what it was compared with."""
+    factor = str(table["factor"].iloc[0])
+    seconds: Sequence[str] = [label(level, factor) for level in table["second"].unique()]
+    return f"{label(table['first'].iloc[0], factor)} and {', '.join(seconds)}"

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.statistics.intervals import CONFIDENCE, EVERYTHING, By, Floats, as_list, groups, summarise, t_interval
+from analysis.tables.columns import DIMENSION, FAILED, FINISHED, RUNNING, STOPPED
 
 # Expected slopes of log signal-to-noise (Rainforth et al. 2018; Tucker et al. 2018): L averages, K sharpens the bound.
 SNR_SLOPES_IN_K = {
@@ -21,7 +22,7 @@ VARIANCE_SLOPES = {"iid": -1.0, "antithetic": -1.0}
 def knee(
     frame: pd.DataFrame,
     value: str,
-    by: str = "model.latent_dim",
+    by: str = DIMENSION,
     *,
     within: By = (),
     maximise: bool = True,
@@ -34,6 +35,12 @@ def knee(
     The standard error is that of the best D's mean. The interval is a percentile bootstrap that resamples replicates
     within each D; residuals are inflated by sqrt(n/(n-1)), without which three replicates would look a third less
     variable.
+
+    >>> frame = pd.DataFrame({"model.latent_dim": [2, 2, 4, 4, 8, 8]})
+    >>> frame["test.elbo"] = [-120.0, -118.0, -99.7, -99.1, -100.0, -98.0]
+    >>> knee(frame, "test.elbo")[["knee", "best", "best_mean", "threshold"]]
+       knee  best  best_mean  threshold
+    0   4.0   8.0      -99.0     -100.0
 
     Args:
         frame: One row per replicate.
@@ -67,6 +74,7 @@ def knee(
 def _knee(
     dims: Floats, samples: list[Floats], sign: float, resamples: int, confidence: float, seed: int
 ) -> tuple[float | str, ...]:
+    """The columns of one curve from `knee` to `note`."""
     means = np.array([s.mean() for s in samples])
     errors = np.array([s.std(ddof=1) / np.sqrt(len(s)) if len(s) > 1 else np.nan for s in samples])
     best = int(np.argmax(means))
@@ -75,22 +83,15 @@ def _knee(
     if len(dims) == 1:
         return (np.nan, np.nan, np.nan, *head, np.nan, 1.0, "one dimension only: a curve needs two")
     if np.isnan(threshold):
-        return (
-            np.nan,
-            np.nan,
-            np.nan,
-            *head,
-            np.nan,
-            float(len(dims)),
-            "one replicate at the best dimension: no standard error",
-        )
-    found = float(dims[int(np.argmax(means >= threshold))])
+        note = "one replicate at the best dimension: no standard error"
+        return (np.nan, np.nan, np.nan, *head, np.nan, float(len(dims)), note)
+    smallest = float(dims[int(np.argmax(means >= threshold))])
     knees = dims[_resampled_knees(samples, resamples, seed)]
     tail = (1.0 - confidence) / 2
     low, high = np.quantile(knees, [tail, 1.0 - tail], method="inverted_cdf")
     single = sum(len(s) == 1 for s in samples)
     note = f"{single} of {len(dims)} dimensions have one replicate: the interval is too narrow" if single else ""
-    return (found, float(low), float(high), *head, float(np.mean(knees == found)), float(len(dims)), note)
+    return (smallest, float(low), float(high), *head, float(np.mean(knees == smallest)), float(len(dims)), note)
 
 
 def _resampled_knees(samples: list[Floats], resamples: int, seed: int) -> np.ndarray:
@@ -127,6 +128,12 @@ def fit_slope(
     own error would be wrong. Each replicate therefore gets its own weighted line (weights from the points' relative
     errors), and the interval is Student t over the slopes of the units. With a single unit only the regression's error
     is left, scaled up where the points scatter more than their errors say; `method` names it.
+
+    >>> frame = pd.DataFrame({"trial": [0, 0, 1, 1], "replicate": 0, "num_samples": [1, 4, 1, 4]})
+    >>> frame["variance"] = [8.0, 2.0, 4.0, 1.0]
+    >>> fit_slope(frame, by=(), error=None)[["n", "slope"]]
+       n  slope
+    0  2   -1.0
 
     log s^2 is biased low by half its squared relative error; that is added back before fitting.
 
@@ -230,7 +237,7 @@ def variance_slopes(variance: pd.DataFrame, *, by: By = (), confidence: float = 
     return table.assign(expected=expected, contains_expected=inside)
 
 
-def per_dimension_counts(trials: pd.DataFrame, replicates: pd.DataFrame, by: str = "model.latent_dim") -> pd.DataFrame:
+def per_dimension_counts(trials: pd.DataFrame, replicates: pd.DataFrame, by: str = DIMENSION) -> pd.DataFrame:
     """How much evidence stands behind each point of the curve, phase by phase: an adaptive search visits D unevenly.
 
     Args:
@@ -242,9 +249,9 @@ def per_dimension_counts(trials: pd.DataFrame, replicates: pd.DataFrame, by: str
         Columns `by`, `phase`, `trials`, `finished`, `stopped`, `failed`, `running`, `suspect`, `replicates` (of
         finished trials).
     """
-    done = trials[trials["status"] == "finished"]
+    done = trials[trials["status"] == FINISHED]
     rows = done["trial"].map(replicates.groupby("trial").size()).fillna(0).astype("int64")
-    flags = {status: trials["status"] == status for status in ("finished", "stopped", "failed", "running")}
+    flags = {status: trials["status"] == status for status in (FINISHED, STOPPED, FAILED, RUNNING)}
     work = trials[[by, "phase"]].assign(trials=1, **flags, suspect=trials["suspect"] != "", replicates=0)
     work.loc[done.index, "replicates"] = rows
     columns = ["trials", *flags, "suspect", "replicates"]

@@ -1,4 +1,4 @@
-"""Which replicates the curves of the report rest on, and which were only passed on the way.
+"""Which replicates the curves of the report rest on, and which the search only passed on its way.
 
 A sweep that confirmed the best configuration of each D is summarised by those fresh seeds alone. A designed sweep
 (phase `factorial`) says for itself which configurations it compares: all of them are in the curve. A search visits
@@ -20,12 +20,16 @@ from analysis.statistics.curves import knee
 from analysis.statistics.intervals import summarise
 from analysis.statistics.selection import best_configurations
 from analysis.tables import Sweep
+from analysis.tables.columns import BOUND, CONFIRM, DIMENSION, FACTORIAL, RANK, REFINE
+from analysis.tables.kinds import KL_ESTIMATOR
 from analysis.wording import count, label, listed
 
-DIMENSION = "model.latent_dim"
-CELL = ("kl.estimator", "objective.num_samples")
+CELL = (KL_ESTIMATOR, "objective.num_samples")
+"""Settings that get a curve each."""
 MOST_SERIES = 10
+"""Curves in one figure; where further settings would make more, they share the curves of `CELL`."""
 BEST = "best of each D"
+"""Name of the only curve where each D has its own best configuration, whatever its estimator."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +68,12 @@ class Headline:
 def headline(sweep: tables.Sweep) -> Headline:
     """Choose the rows; every finished replicate is in `replicates` or in `passed`."""
     everything = tables.joined(sweep)
-    designed = everything[everything["phase"] == "factorial"]
+    designed = everything[everything["phase"] == FACTORIAL]
     chosen, basis = _best_of_each(everything)
     single = chosen is not None
     if chosen is None and not designed.empty:
         chosen = everything["config_hash"].isin(set(designed["config_hash"]))
-        chosen &= everything["phase"].isin(["factorial", "confirm"])
+        chosen &= everything["phase"].isin([FACTORIAL, CONFIRM])
         basis = (
             "Points are the replicates of the designed trials, with their confirmation on fresh seeds "
             "where there was one."
@@ -102,7 +106,7 @@ def headline(sweep: tables.Sweep) -> Headline:
 
 def _best_of_each(everything: pd.DataFrame) -> tuple[pd.Series | None, str]:
     """Rows of a sweep that says itself which configuration stands for each D: it confirmed it, or refined its curve."""
-    confirm, refine = everything["phase"] == "confirm", everything["phase"] == "refine"
+    confirm, refine = everything["phase"] == CONFIRM, everything["phase"] == REFINE
     explored = set(everything.loc[~confirm, DIMENSION])
     if confirm.any() and set(everything.loc[confirm, DIMENSION]) == explored:
         return confirm, (
@@ -119,12 +123,12 @@ def _best_of_each(everything: pd.DataFrame) -> tuple[pd.Series | None, str]:
 
 def _winners(replicates: pd.DataFrame, cell: list[str]) -> pd.Series:
     """Rows of the best configuration of each D and cell: those of `confirm` where it has any."""
-    ranked = {"test.elbo", "validation.elbo"} <= set(replicates.columns)
+    ranked = {BOUND, RANK} <= set(replicates.columns)
     if replicates.empty or not ranked:
         return pd.Series(False, index=replicates.index)
     best = best_configurations(replicates, per=[DIMENSION, *cell], count=1)
     confirmed = set(best.loc[best["confirmed"], "config_hash"])
-    is_confirm = replicates["phase"] == "confirm"
+    is_confirm = replicates["phase"] == CONFIRM
     fresh = replicates["config_hash"].isin(confirmed) & is_confirm
     same = replicates["config_hash"].isin(set(best["config_hash"]) - confirmed) & ~is_confirm
     return fresh | same
@@ -132,50 +136,42 @@ def _winners(replicates: pd.DataFrame, cell: list[str]) -> pd.Series:
 
 def _name(row: Mapping[Any, Any], varies: set[str]) -> str:
     """`closed form, L = 4`; further settings by their own key."""
-    parts = [label(row["kl.estimator"])] if "kl.estimator" in row else []
+    parts = [label(row[KL_ESTIMATOR], KL_ESTIMATOR)] if KL_ESTIMATOR in row else []
     if "objective.num_samples" in row and ("objective.num_samples" in varies or not parts):
         parts.append(f"L = {row['objective.num_samples']:g}")
     parts += [f"{key} {row[key]}" for key in row if key not in CELL and key in varies]
     return ", ".join(parts)
 
 
-def sizes(frame: pd.DataFrame) -> str:
-    """`n = 12 trials, 36 replicates`, for captions."""
-    return f"n = {count(frame['trial'].nunique(), 'trial')}, {count(len(frame), 'replicate')}"
-
-
-BOUND, RANK = "test.elbo", "validation.elbo"
-
-
 def studied_dimension(sweep: Sweep, variance: pd.DataFrame) -> int:
     """The D that curves against L are drawn for: the knee of the best curve, or the one with most replicates."""
     chosen = headline(sweep)
     if BOUND in chosen.replicates and chosen.replicates[BOUND].notna().any():
-        found = knee(chosen.replicates, BOUND, within="series")
-        best = found.iloc[int(found["best_mean"].argmax())]["knee"]
+        knees = knee(chosen.replicates, BOUND, within="series")
+        best = knees.iloc[int(knees["best_mean"].argmax())]["knee"]
         if (variance[DIMENSION] == best).any():
             return int(best)
-    sizes = variance.drop_duplicates(["trial", "replicate"])[DIMENSION].value_counts()
-    return int(max(sizes[sizes == sizes.max()].index))
+    replicates = variance.drop_duplicates(["trial", "replicate"])[DIMENSION].value_counts()
+    return int(max(replicates[replicates == replicates.max()].index))
 
 
 def estimators_apart(chosen: Headline) -> tuple[pd.DataFrame, str | None]:
     """Paired differences between KL estimators, or the reason why there are none."""
     empty, everything = pd.DataFrame(), pd.concat([chosen.replicates, chosen.passed])
-    if BOUND not in everything or "kl.estimator" not in everything or everything.empty:
+    if BOUND not in everything or KL_ESTIMATOR not in everything or everything.empty:
         return empty, "The KL estimator's influence was not measured."
-    if everything["kl.estimator"].nunique() < 2:
+    if everything[KL_ESTIMATOR].nunique() < 2:
         return empty, "All trials use one KL estimator, so there is nothing to compare."
     # A design crosses the estimators: that is where they are compared, whatever the curve rests on.
-    designed = everything[everything["phase"] == "factorial"]
+    designed = everything[everything["phase"] == FACTORIAL]
     for rows in (chosen.replicates, designed):
-        if rows["kl.estimator"].nunique() > 1:
-            table = paired_differences(rows, BOUND, "kl.estimator")
+        if rows[KL_ESTIMATOR].nunique() > 1:
+            table = paired_differences(rows, BOUND, KL_ESTIMATOR)
             table = table[table["n"] > 0]
             if not table.empty:
                 return table, None
-    trials = everything.drop_duplicates("trial")["kl.estimator"].value_counts().sort_index()
-    tried = listed([f"{label(name)} in {count(int(number), 'trial')}" for name, number in trials.items()])
+    trials = everything.drop_duplicates("trial")[KL_ESTIMATOR].value_counts().sort_index()
+    tried = listed([f"{label(name, KL_ESTIMATOR)} in {count(int(number), 'trial')}" for name, number in trials.items()])
     return empty, (
         f"Whether the KL estimator matters, this sweep cannot say: it tried {tried}, but no two trials differ in the "
         "estimator alone, so a difference could as well come from the other settings. As a factor (factors: "

@@ -1,8 +1,8 @@
-"""Intervals: means of few replicates (Student t), variances (kurtosis-aware), shares, anything else (BCa bootstrap)."""
+"""Means of few replicates with Student t-intervals, geometric means, intervals of shares."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,12 @@ def summarise(
     frame: pd.DataFrame, value: str, by: By = (), *, unit: By | None = None, confidence: float = CONFIDENCE
 ) -> pd.DataFrame:
     """Mean of `value` per group with its Student t-interval.
+
+    >>> frame = pd.DataFrame({"model.latent_dim": [2, 2, 8, 8], "test.elbo": [-120.0, -118.0, -101.0, -99.0]})
+    >>> summarise(frame, "test.elbo", by="model.latent_dim")[["model.latent_dim", "n", "mean", "low"]].round(1)
+       model.latent_dim  n   mean    low
+    0                 2  2 -119.0 -131.7
+    1                 8  2 -100.0 -112.7
 
     Args:
         frame: One row per measurement; rows whose `value` is not finite are left out and counted in `missing`.
@@ -72,94 +78,13 @@ def t_interval(mean: Any, standard_error: Any, degrees: Any, confidence: float =
     return mean - half, mean + half
 
 
-def bootstrap(
-    frame: pd.DataFrame,
-    value: str,
-    by: By = (),
-    *,
-    statistic: Callable[..., Any] = np.median,
-    resamples: int = 2000,
-    confidence: float = CONFIDENCE,
-    seed: int = 0,
-) -> pd.DataFrame:
-    """A statistic per group with its BCa bootstrap interval (Efron 1987), for values that are no means of few
-    replicates.
-
-    Args:
-        frame: One row per independent measurement; rows that are not finite are left out.
-        value: Column.
-        by: Columns that define the groups.
-        statistic: `f(values, axis)`, for example `np.median`.
-        resamples: Bootstrap resamples.
-        confidence: Level of the interval.
-        seed: Each group starts from this seed: the same frame, the same interval.
-
-    Returns:
-        Columns `by`, `n`, `estimate`, `low`, `high`; with n < 2 the interval is NaN, with equal values it has no width.
-    """
-    keys = as_list(by)
-    usable = frame[np.isfinite(frame[value].to_numpy(float))]
-    rows = []
-    for label, group in groups(usable, keys):
-        values = group[value].to_numpy(float)
-        if len(values) == 0:
-            continue
-        low, high = _bca(values, statistic, resamples, confidence, seed)
-        rows.append((*label, len(values), float(statistic(values, axis=0)), low, high))
-    return pd.DataFrame(rows, columns=[*keys, "n", "estimate", "low", "high"])
-
-
-def _bca(
-    values: Floats, statistic: Callable[..., Any], resamples: int, confidence: float, seed: int
-) -> tuple[float, float]:
-    if len(values) < 2:
-        return np.nan, np.nan
-    if np.ptp(values) == 0.0:
-        return float(values[0]), float(values[0])
-    result = stats.bootstrap(
-        (values,),
-        statistic,
-        n_resamples=resamples,
-        confidence_level=confidence,
-        method="BCa" if _jackknife_varies(values, statistic) else "percentile",
-        rng=np.random.default_rng(seed),
-    )
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
-
-
-def _jackknife_varies(values: Floats, statistic: Callable[..., Any]) -> bool:
-    """BCa's acceleration divides by the spread of the leave-one-out values, which can be 0 (a median among ties)."""
-    left_out = [float(statistic(np.delete(values, i), axis=0)) for i in range(len(values))]
-    return bool(np.ptp(left_out) > 0.0)
-
-
-def variance_interval(
-    variance: Any, n: Any, excess_kurtosis: Any, confidence: float = CONFIDENCE
-) -> tuple[Floats, Floats]:
-    """Interval of a variance that does not assume a normal population, elementwise.
-
-    Var(s^2) = sigma^4 (2/(n-1) + kappa/n), so log s^2 has the standard error sqrt(2/(n-1) + kappa/n) (delta method);
-    the interval is symmetric on the log scale. The chi-square interval is the case kappa = 0 and covers too rarely for
-    k1.
-
-    Args:
-        variance: Sample variances s^2 (denominator n - 1).
-        n: Independent draws behind each.
-        excess_kurtosis: Of the population; 0 for a normal.
-        confidence: Level of the interval.
-
-    Returns:
-        (low, high); NaN where n < 2.
-    """
-    variance, n = np.asarray(variance, dtype=float), np.asarray(n, dtype=float)
-    n = np.where(n >= 2, n, np.nan)
-    error = np.sqrt(np.maximum(2.0 / (n - 1.0) + np.asarray(excess_kurtosis, dtype=float) / n, 0.0))
-    half = stats.norm.ppf(0.5 + confidence / 2) * error
-    return variance * np.exp(-half), variance * np.exp(half)
-
-
 def share_interval(count: int, total: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Wilson interval of a share; (NaN, NaN) of nothing."""
+    """Wilson interval of a share; (NaN, NaN) of nothing.
+
+    >>> low, high = share_interval(18, 20)
+    >>> f"{low:.2f} to {high:.2f}"
+    '0.70 to 0.97'
+    """
     if total == 0:
         return np.nan, np.nan
     interval = stats.binomtest(count, total).proportion_ci(confidence, method="wilson")

@@ -28,12 +28,14 @@ import pandas as pd
 from analysis.statistics.intervals import EVERYTHING, By, Floats, as_list
 from analysis.statistics.variance_components import between_replicates
 from analysis.tables import Sweep, TableError, joined
+from analysis.tables.columns import DIMENSION
 
 NEW_IMAGES, THIS_SPLIT = "new images", "this split"
 COLUMNS = ["quantity", "sampling", "num_importance_samples", "scope", "reachable"]
 COLUMNS += ["num_samples", "images", "replicates", "standard_error"]
 COLUMNS += ["seconds", "seconds_training", "seconds_evaluation", "note"]
-WHOLE_NUMBERS = 200  # replicates are searched one by one so far above the smallest sufficient number, then by 5 %
+WHOLE_NUMBERS = 200
+"""Numbers of replicates that are tried one by one above the smallest sufficient one; beyond, in steps of 5 %."""
 
 
 class Design(NamedTuple):
@@ -47,7 +49,7 @@ class Design(NamedTuple):
     seconds_evaluation: float
 
 
-def plan(sweep: Sweep, standard_error: float, *, by: By = ("model.latent_dim",)) -> pd.DataFrame:
+def plan(sweep: Sweep, standard_error: float, *, by: By = (DIMENSION,)) -> pd.DataFrame:
     """The cheapest design of each estimator that reaches a standard error.
 
     Args:
@@ -77,11 +79,11 @@ def plan(sweep: Sweep, standard_error: float, *, by: By = ("model.latent_dim",))
                 design, note = _cheapest(group, standard_error, size)
                 if design and scope == NEW_IMAGES and split is not None and design.images > split:
                     note = f"needs more than the split's {split} images"
-                rows.append((*label, scope, design is not None, *_sizes(design), note))
+                rows.append((*label, scope, design is not None, *_columns_of(design), note))
     return pd.DataFrame(rows, columns=[*keys, *COLUMNS])
 
 
-def measured(sweep: Sweep, by: By = ("model.latent_dim",)) -> pd.DataFrame:
+def measured(sweep: Sweep, by: By = (DIMENSION,)) -> pd.DataFrame:
     """What the plans rest on: per `by`, estimator, scheme and L the variances A, B and C (nats^2) and the seconds.
 
     Returns:
@@ -143,10 +145,10 @@ def _cheapest(group: pd.DataFrame, target: float, split: int | None) -> tuple[De
     feasible = np.ones_like(images, dtype=bool) if split is None else images <= split
     spent = replicates * images * seconds
     total = np.where(feasible & np.isfinite(spent), replicates * training + spent, np.inf)
+    if not np.isfinite(spent).any():
+        return None, "no measured cost"
     if not np.isfinite(total).any():
-        return None, "no measured cost" if not np.isfinite(
-            spent
-        ).any() else "too noisy even on every image of the split"
+        return None, "too noisy even on every image of the split"
     row, column = np.unravel_index(int(total.argmin()), total.shape)
     chosen_images, chosen = float(images[row, column]), float(replicates[0, column])
     error = expected_standard_error(
@@ -163,7 +165,8 @@ def _replicate_numbers(at_least: float) -> Floats:
     return np.concatenate([first + np.arange(WHOLE_NUMBERS), np.ceil(larger)])
 
 
-def _sizes(design: Design | None) -> tuple[float, ...]:
+def _columns_of(design: Design | None) -> tuple[float, ...]:
+    """The columns of a plan from `num_samples` to `seconds_evaluation`; NaN where there is no design."""
     if design is None:
         return (np.nan,) * 7
     total = design.seconds_training + design.seconds_evaluation

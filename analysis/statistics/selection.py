@@ -8,15 +8,36 @@ import numpy as np
 import pandas as pd
 
 from analysis.statistics.intervals import CONFIDENCE, By, as_list, summarise
-from analysis.tables import configuration_columns
+from analysis.tables.columns import (
+    BOUND,
+    CONFIRM,
+    COUNTING,
+    FAILED,
+    FINISHED,
+    RANK,
+    RUNNING,
+    STOPPED,
+    configuration_columns,
+)
+from analysis.tables.schema import calibration_limit
 
+SUSPECT = "suspect"
+"""Outcome of a trial that finished, but whose numbers are in doubt."""
+OUTCOMES = (FINISHED, SUSPECT, STOPPED, FAILED, RUNNING)
 WINNERS_CURSE = "chosen and measured on the same replicates: biased upwards"
 CONFIRMED = "measured on fresh seeds"
+NUMBERS = ["n", "mean", "standard_error", "low", "high"]
+"""Columns of `summarise` that make a configuration's headline number."""
 
 
 def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
-    """How trials ended, each counted once: clean `finished`, `suspect` (finished, in doubt), `stopped`, `failed`,
-    `running`.
+    """How trials ended, each counted once: `finished`, `suspect` (finished, in doubt), `stopped`, `failed`, `running`.
+
+    >>> trials = pd.DataFrame({"trial": [0, 1, 2], "status": ["finished", "failed", "finished"], "suspect": ""})
+    >>> outcomes(trials.assign(reason=["", "TrainingDiverged", ""]))[["outcome", "reason", "n", "trials"]]
+        outcome            reason  n trials
+    0  finished                    2   0, 2
+    1    failed  TrainingDiverged  1      1
 
     Returns:
         Columns `outcome`, `reason` ("" where there is none), `n`, `share`, `trials` (their numbers, "0, 4, 7"); the
@@ -25,14 +46,14 @@ def outcomes(trials: pd.DataFrame) -> pd.DataFrame:
     names = ["outcome", "reason", "n", "share", "trials"]
     if trials.empty:
         return pd.DataFrame(columns=names)
-    doubtful = (trials["status"] == "finished") & (trials["suspect"] != "")
-    work = pd.DataFrame({"trial": trials["trial"], "outcome": trials["status"].mask(doubtful, "suspect")})
+    doubtful = (trials["status"] == FINISHED) & (trials["suspect"] != "")
+    work = pd.DataFrame({"trial": trials["trial"], "outcome": trials["status"].mask(doubtful, SUSPECT)})
     work["reason"] = trials["reason"].mask(doubtful, trials["suspect"]).fillna("")
     # Where and by how much each trial fell behind is its own: what they share is that they did.
-    work.loc[work["outcome"] == "stopped", "reason"] = work["reason"].str.partition(":")[0]
+    work.loc[work["outcome"] == STOPPED, "reason"] = work["reason"].str.partition(":")[0]
     grouped = work.groupby(["outcome", "reason"])["trial"]
     table = grouped.agg(n="size", trials=lambda numbers: ", ".join(map(str, sorted(numbers)))).reset_index()
-    order = {name: i for i, name in enumerate(("finished", "suspect", "stopped", "failed", "running"))}
+    order = {name: i for i, name in enumerate(OUTCOMES)}
     table = table.assign(order=table["outcome"].map(order), share=table["n"] / len(trials))
     return table.sort_values(["order", "n", "reason"], ascending=[True, False, True], ignore_index=True)[names]
 
@@ -53,9 +74,9 @@ def time_shares(trials: pd.DataFrame) -> pd.DataFrame:
     return ordered[["component", "seconds", "share", "n"]]
 
 
-def search_history(trials: pd.DataFrame, value: str = "validation.elbo", *, maximise: bool = True) -> pd.DataFrame:
+def search_history(trials: pd.DataFrame, value: str = RANK, *, maximise: bool = True) -> pd.DataFrame:
     """The finished trials in order: columns `trial`, `phase`, `value`, `best` (so far), `is_best`."""
-    rows = trials[trials["status"] == "finished"]
+    rows = trials[trials["status"] == FINISHED]
     rows = (
         rows[np.isfinite(rows[value].to_numpy(float))] if value in rows.columns else rows.head(0).assign(**{value: 0.0})
     )
@@ -67,6 +88,10 @@ def search_history(trials: pd.DataFrame, value: str = "validation.elbo", *, maxi
 
 def pareto_front(frame: pd.DataFrame, maximise: Sequence[str] = (), minimise: Sequence[str] = ()) -> pd.DataFrame:
     """Mark the rows that no other row beats: as good in every column and better in one.
+
+    >>> frame = pd.DataFrame({"test.elbo": [-99.0, -98.0, -99.5], "seconds.training": [10.0, 30.0, 20.0]})
+    >>> pareto_front(frame, maximise=["test.elbo"], minimise=["seconds.training"])["front"].tolist()
+    [True, True, False]
 
     Args:
         frame: One row per trial.
@@ -93,9 +118,9 @@ def pareto_front(frame: pd.DataFrame, maximise: Sequence[str] = (), minimise: Se
 
 def best_configurations(
     replicates: pd.DataFrame,
-    value: str = "test.elbo",
+    value: str = BOUND,
     *,
-    rank_by: str = "validation.elbo",
+    rank_by: str = RANK,
     per: By = (),
     count: int | None = 10,
     maximise: bool = True,
@@ -106,6 +131,14 @@ def best_configurations(
     Configurations are ranked by the mean of `rank_by` over the replicates that chose them (every phase but `confirm`).
     Their headline number is `value` over the fresh seeds of `confirm`; where there was none, it is measured on the very
     replicates that were selected, which is biased upwards (the winner's curse) and says so.
+
+    >>> frame = pd.DataFrame({"config_hash": list("aabbaa"), "trial": [0, 0, 1, 1, 2, 2], "model.latent_dim": 8})
+    >>> frame = frame.assign(phase=["search"] * 4 + ["confirm"] * 2, **{"validation.elbo": [5, 5, 4, 4, 1, 1]})
+    >>> frame["test.elbo"] = [-98.0, -98.2, -99.0, -99.2, -98.6, -98.8]
+    >>> best_configurations(frame)[["rank", "config_hash", "trials", "n", "mean", "confirmed", "optimism"]]
+       rank config_hash trials  n  mean  confirmed  optimism
+    0     1           a   0, 2  2 -98.7       True       0.6
+    1     2           b      1  2 -99.1      False       NaN
 
     Args:
         replicates: Replicates joined with their configuration.
@@ -122,23 +155,11 @@ def best_configurations(
     """
     keys = as_list(per)
     replicates = replicates[np.isfinite(replicates[[value, rank_by]].to_numpy(float)).all(axis=1)]
-    confirming = replicates["phase"] == "confirm"
-    search = summarise(replicates[~confirming], value, "config_hash", confidence=confidence).drop(columns="missing")
-    confirm = summarise(replicates[confirming], value, "config_hash", confidence=confidence).drop(columns="missing")
-    numbers = ["n", "mean", "standard_error", "low", "high"]
-    table = search.merge(confirm, on="config_hash", how="outer", suffixes=("_search", ""))
-    table["confirmed"] = table["n"].notna()
-    for name in numbers:
-        table[name] = table[name].fillna(table[f"{name}_search"])
-    # A configuration that was only confirmed (its search trial is gone) ranks by what there is.
-    ranking = replicates[~confirming].groupby("config_hash")[rank_by].mean()
-    fallback = replicates[confirming].groupby("config_hash")[rank_by].mean()
-    table["score"] = table["config_hash"].map(ranking).fillna(table["config_hash"].map(fallback)) * (
-        1 if maximise else -1
-    )
+    table = _headline_numbers(replicates, value, confidence)
+    table["score"] = table["config_hash"].map(_scores(replicates, rank_by)) * (1 if maximise else -1)
     listed = replicates.groupby("config_hash")["trial"].agg(lambda t: ", ".join(map(str, sorted(set(t)))))
     table["trials"] = table["config_hash"].map(listed)
-    settings = [c for c in configuration_columns(replicates) if c not in ("seed", "replicates", "first_replicate")]
+    settings = [c for c in configuration_columns(replicates) if c not in COUNTING]
     table = table.merge(replicates.drop_duplicates("config_hash")[["config_hash", *settings]], on="config_hash")
     table = table.sort_values(
         [*keys, "score", "config_hash"], ascending=[True] * len(keys) + [False, True], ignore_index=True
@@ -147,34 +168,54 @@ def best_configurations(
     table = table if count is None else table[table["rank"] <= count].reset_index(drop=True)
     table["optimism"] = (table["mean_search"] - table["mean"]).where(table["confirmed"])
     table["note"] = np.where(table["confirmed"], CONFIRMED, WINNERS_CURSE)
-    table = table.rename(columns={"n_search": "search_n", "mean_search": "search_mean"})
-    table = table.astype({"n": "int64"})
-    first = [
-        *keys,
-        "rank",
-        "config_hash",
-        "trials",
-        *numbers,
-        "confirmed",
-        "search_n",
-        "search_mean",
-        "optimism",
-        "note",
-    ]
+    table = table.rename(columns={"n_search": "search_n", "mean_search": "search_mean"}).astype({"n": "int64"})
+    first = [*keys, "rank", "config_hash", "trials", *NUMBERS, "confirmed"]
+    first += ["search_n", "search_mean", "optimism", "note"]
     return table[[*first, *(c for c in settings if c not in keys)]]
 
 
-def calibration_summary(calibration: pd.DataFrame, limit: float = 5.0) -> pd.DataFrame:
-    """One row: `n` checks, |z| `beyond_2` (`expected_beyond_2`) and `beyond_limit`, the `largest`, its `estimator`."""
+def _headline_numbers(replicates: pd.DataFrame, value: str, confidence: float) -> pd.DataFrame:
+    """Mean of each configuration on the seeds of `confirm` where it has any, otherwise on those that chose it.
+
+    Returns:
+        Columns `config_hash`, `NUMBERS`, the same of the search alone with the suffix `_search`, `confirmed`.
+    """
+    confirming = replicates["phase"] == CONFIRM
+    search = summarise(replicates[~confirming], value, "config_hash", confidence=confidence).drop(columns="missing")
+    confirm = summarise(replicates[confirming], value, "config_hash", confidence=confidence).drop(columns="missing")
+    table = search.merge(confirm, on="config_hash", how="outer", suffixes=("_search", ""))
+    table["confirmed"] = table["n"].notna()
+    for name in NUMBERS:
+        table[name] = table[name].fillna(table[f"{name}_search"])
+    return table
+
+
+def _scores(replicates: pd.DataFrame, rank_by: str) -> pd.Series:
+    """What each configuration ranks by: its mean over the trials that chose it.
+
+    A configuration that was only confirmed (its search trial is gone) ranks by its confirmation.
+    """
+    confirming = replicates["phase"] == CONFIRM
+    chosen_by = replicates[~confirming].groupby("config_hash")[rank_by].mean()
+    return chosen_by.combine_first(replicates[confirming].groupby("config_hash")[rank_by].mean())
+
+
+def calibration_summary(calibration: pd.DataFrame) -> pd.DataFrame:
+    """How far the estimators are from their exact values, in standard errors, in one row.
+
+    Returns:
+        Columns `n` (checks), `beyond_2` (|z| above 2), `expected_beyond_2` (by chance alone), `beyond_limit` (above the
+        calibration's limit), `largest` |z|, and the `estimator` that has it.
+    """
     z = calibration["z_score"].abs()
-    known = calibration[np.isfinite(z)]
-    worst = "" if known.empty else str(known.loc[z[known.index].idxmax(), "estimator"])
+    scored = calibration[np.isfinite(z)]
+    worst = "" if scored.empty else str(scored.loc[z[scored.index].idxmax(), "estimator"])
     row = {
-        "n": len(known),
+        "n": len(scored),
         "beyond_2": int((z > 2.0).sum()),
-        "expected_beyond_2": 0.0455 * len(known),
-        "beyond_limit": int((z > limit).sum()),
-        "largest": float(z[known.index].max()) if len(known) else np.nan,
+        "expected_beyond_2": 0.0455 * len(scored),
+        "beyond_limit": int((z > calibration_limit()).sum()),
+        "largest": float(z[scored.index].max()) if len(scored) else np.nan,
         "estimator": worst,
     }
     return pd.DataFrame([row])

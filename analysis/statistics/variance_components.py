@@ -1,43 +1,43 @@
-"""Where a number's variance comes from, what the closed form predicts of it, and what k3 and the prior do to it."""
+"""Where the variance of an estimate comes from, what it costs, what is predicted of it, and why k3's is none."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.statistics.intervals import By, as_list, share_interval, summarise
+from analysis.statistics.intervals import EVERYTHING, By, as_list, share_interval, summarise
+from analysis.tables.columns import BOUND, DIMENSION
 
 COMPONENTS = ("between_replicates", "between_images", "monte_carlo")
-METRICS = {
-    "k1": "test.kl_monte_carlo",
-    "k3": "test.kl_monte_carlo",
-    "cross_entropy": "test.kl_monte_carlo",
-    "reconstruction": "test.reconstruction",
-    "elbo_closed_form": "test.elbo",
-    "elbo_monte_carlo": "test.elbo_monte_carlo",
-    "elbo_control_variate": "test.elbo",
-}
 
 
-def metric_of(quantity: str, num_importance_samples: float = np.nan, columns: Any = None) -> str:
-    """The replicate metric that an estimator of the variance study estimates: `k1` -> `test.kl_monte_carlo`.
+def metric_of(quantity: str, num_importance_samples: float, columns: Collection[str]) -> str:
+    """The replicate metric that an estimator of the variance study estimates.
 
-    With `columns`, a Monte Carlo metric that the table lacks falls back to its closed-form namesake (the same
-    quantity).
+    >>> metric_of("iwae", 8.0, []), metric_of("k1", np.nan, ["test.kl_monte_carlo"]), metric_of("k1", np.nan, [])
+    ('test.iwae_8', 'test.kl_monte_carlo', 'test.kl')
+
+    Args:
+        quantity: Its name in the study: `iwae`, `reconstruction`, `elbo_*` for an estimator of the ELBO, or an
+            estimator of the KL.
+        num_importance_samples: K, for `iwae`.
+        columns: Metrics that the sweep has; one that was estimated from draws is preferred to its closed form.
     """
-    name = f"test.iwae_{int(num_importance_samples)}" if quantity == "iwae" else METRICS[quantity]
-    if columns is not None and name not in columns:
-        name = name.removesuffix("_monte_carlo")
-    return name
+    if quantity == "iwae":
+        return f"test.iwae_{int(num_importance_samples)}"
+    if quantity == "reconstruction":
+        return "test.reconstruction"
+    drawn, exact = (f"test.{quantity}", BOUND) if quantity.startswith("elbo_") else ("test.kl_monte_carlo", "test.kl")
+    return drawn if drawn in columns else exact
 
 
 def variance_components(
     replicates: pd.DataFrame,
     variance: pd.DataFrame,
-    by: By = ("model.latent_dim",),
+    by: By = (DIMENSION,),
     *,
     num_samples: int | None = None,
     sampling: str = "iid",
@@ -94,10 +94,10 @@ def between_replicates(replicates: pd.DataFrame, table: pd.DataFrame, by: By) ->
     """
     keys = as_list(by)
     estimators = table[["quantity", "num_importance_samples"]].drop_duplicates()
-    metrics = [metric_of(q, k, replicates.columns) for q, k in estimators.itertuples(index=False)]
+    metrics = [metric_of(q, k, set(replicates.columns)) for q, k in estimators.itertuples(index=False)]
     estimators = estimators.assign(metric=metrics).astype({"metric": "str"})
-    known = [name for name in dict.fromkeys(metrics) if name in replicates.columns]
-    values = replicates.melt([*keys, "trial"], known, var_name="metric").astype({"metric": "str"})
+    measured = [name for name in dict.fromkeys(metrics) if name in replicates.columns]
+    values = replicates.melt([*keys, "trial"], measured, var_name="metric").astype({"metric": "str"})
     trial = values.groupby([*keys, "metric", "trial"], dropna=False)["value"].agg(n="count", spread="var").reset_index()
     # A trial with one replicate has no variance and no degree of freedom: it adds nothing to either sum.
     degrees = (trial["n"] - 1).clip(lower=0)
@@ -110,11 +110,8 @@ def between_replicates(replicates: pd.DataFrame, table: pd.DataFrame, by: By) ->
     return estimators.merge(pooled, on="metric").drop(columns="metric")
 
 
-def predicted_vs_measured(
-    replicates: pd.DataFrame, by: By = ("model.latent_dim",), *, confidence: float = 0.99
-) -> pd.DataFrame:
-    """Measured over predicted variance of k1, per trial: it must be 1 (Var k1 is known in closed form from loc and
-    scale).
+def predicted_vs_measured(replicates: pd.DataFrame, by: By = (DIMENSION,), *, confidence: float = 0.99) -> pd.DataFrame:
+    """Measured over predicted variance of k1, per trial, which must be 1: (loc, scale) give Var k1 in closed form.
 
     A trial's ratio is the mean over its replicates; its error follows from the replicates' own errors, which are known
     from the draws, so the interval is normal.
@@ -131,9 +128,9 @@ def predicted_vs_measured(
     names = [*keys, "n", "ratio", "standard_error", "low", "high", "contains_one"]
     if "variance.k1_ratio" not in replicates.columns:
         return pd.DataFrame(columns=names)
-    known = replicates[replicates["variance.k1_ratio"].notna()]
-    work = known[keys].assign(
-        ratio=known["variance.k1_ratio"], squared=known["variance.k1_ratio.standard_error"].astype(float) ** 2
+    studied = replicates[replicates["variance.k1_ratio"].notna()]
+    work = studied[keys].assign(
+        ratio=studied["variance.k1_ratio"], squared=studied["variance.k1_ratio.standard_error"].astype(float) ** 2
     )
     table = work.groupby(keys, dropna=False).agg(
         n=("ratio", "count"), ratio=("ratio", "mean"), squared=("squared", "sum")
@@ -155,7 +152,7 @@ def share_containing_one(ratios: pd.DataFrame, confidence: float = 0.95) -> pd.D
     )
 
 
-def k3_divergence(variance: pd.DataFrame, by: By = ("model.latent_dim",), *, carrying: float = 30.0) -> pd.DataFrame:
+def k3_divergence(variance: pd.DataFrame, by: By = (DIMENSION,), *, carrying: float = 30.0) -> pd.DataFrame:
     """What k3's variance rests on, at L = 1: infinite as soon as one posterior variance is at most 1/2.
 
     A sample of an infinite variance is finite, and carried by a few draws. With m4 and s^2 of R draws, R / kurtosis =
@@ -173,30 +170,19 @@ def k3_divergence(variance: pd.DataFrame, by: By = ("model.latent_dim",), *, car
         (that, or fewer draws than `carrying`).
     """
     keys = as_list(by)
-    names = [
-        *keys,
-        "n",
-        "k1_variance",
-        "k3_variance",
-        "ratio",
-        "excess_kurtosis",
-        "draws",
-        "carrying_draws",
-        "infinite",
-        "unreliable",
-    ]
+    names = [*keys, "n", "k1_variance", "k3_variance", "ratio", "excess_kurtosis", "draws", "carrying_draws"]
+    names += ["infinite", "unreliable"]
     rows = variance[(variance["num_samples"] == 1) & (variance["sampling"] == "iid")]
     if not {"k1", "k3"} <= set(rows["quantity"]):
         return pd.DataFrame(columns=names)
-    k3 = rows[rows["quantity"] == "k3"].assign(all=0)
+    k3 = rows[rows["quantity"] == "k3"].assign(**{EVERYTHING: 0})
     # An unbiased estimate of the kurtosis can exceed the largest that R draws can have, which is about R.
     carrying_draws = (k3["draws"] / (k3["excess_kurtosis"] + 3.0)).clip(lower=1.0)
-    known = (
-        k3["infinite"].eq(True) if "infinite" in k3 else np.isinf(k3["predicted"])
-    )  # tables of before have no column
-    k3 = k3.assign(carrying_draws=carrying_draws, infinite=known)
-    k1 = rows[rows["quantity"] == "k1"].assign(all=0)
-    group = keys or ["all"]
+    # Tables of older versions have no such column; their closed form is infinite.
+    infinite = k3["infinite"].eq(True) if "infinite" in k3 else np.isinf(k3["predicted"])
+    k3 = k3.assign(carrying_draws=carrying_draws, infinite=infinite)
+    k1 = rows[rows["quantity"] == "k1"].assign(**{EVERYTHING: 0})
+    group = keys or [EVERYTHING]
     table = k3.groupby(group, dropna=False).agg(
         n=("variance", "count"),
         k3_variance=("variance", "median"),
@@ -211,66 +197,7 @@ def k3_divergence(variance: pd.DataFrame, by: By = ("model.latent_dim",), *, car
     return table.reset_index()[names]
 
 
-def prior_monte_carlo_curve(evidence: pd.DataFrame, by: By = (), confidence: float = 0.95) -> pd.DataFrame:
-    """Bias of prior Monte Carlo (nats) against the number of prior draws.
-
-    About exp(KL(posterior || prior)) draws are necessary and sufficient (Chatterjee & Diaconis 2018, theorem 1.1).
-    Below that the estimate is far too low by an amount that the KL alone does not give: with one draw it is the reverse
-    KL(prior || posterior), often many times larger.
-
-    Returns:
-        `summarise`'s columns of the bias per `by` and `num_draws` (the unit is the replicate: its images share a
-        model), with `kl` (mean, nats), `expected_draws` = exp(KL), and `expected`: 0 nats from that many draws on, NaN
-        below.
-    """
-    keys = [*as_list(by), "num_draws"]
-    rows = evidence[(evidence["estimator"] == "prior_monte_carlo") & np.isfinite(evidence["bias"])]
-    table = summarise(rows, "bias", keys, unit=("trial", "replicate"), confidence=confidence)
-    table["kl"] = summarise(rows, "kl", keys, unit=("trial", "replicate"))["mean"]
-    table["expected_draws"] = np.exp(table["kl"])
-    return table.assign(expected=np.where(table["num_draws"] >= table["expected_draws"], 0.0, np.nan))
-
-
-def prior_monte_carlo_collapse(evidence: pd.DataFrame, *, per_decade: int = 2) -> pd.DataFrame:
-    """Bias (nats) of prior Monte Carlo against draws / exp(KL), image by image, in bins of equal width on a log scale.
-
-    The bins hold different images at different numbers of draws, and images share models: quartiles, no interval.
-
-    Returns:
-        Columns `share` (geometric centre of the bin), `n` (images), `median`, `low`, `high` (quartiles).
-    """
-    rows = evidence[(evidence["estimator"] == "prior_monte_carlo") & np.isfinite(evidence["bias"])]
-    decades = np.log10(rows["num_draws"].to_numpy(float)) - rows["kl"].to_numpy(float) / np.log(10.0)
-    bins = np.floor(decades * per_decade)
-    grouped = rows["bias"].groupby(bins)
-    table = pd.DataFrame({"n": grouped.size(), "median": grouped.median()})
-    table["low"], table["high"] = grouped.quantile(0.25), grouped.quantile(0.75)
-    table.insert(0, "share", 10.0 ** ((table.index.to_numpy(float) + 0.5) / per_decade))
-    return table.reset_index(drop=True)
-
-
-def draws_needed(evidence: pd.DataFrame, by: By = (), *, tolerance: float = 1.0) -> pd.DataFrame:
-    """Fewest prior draws that bring prior Monte Carlo within `tolerance` nats of the best estimate, image by image.
-
-    Returns:
-        One row per trial, replicate and image: `by`, `kl` (nats), `reference`, `draws_needed` (NaN where no tried
-        number was enough), `largest_tried`, `enough`, `expected` = exp(KL).
-    """
-    keys = [*as_list(by), "trial", "replicate", "image"]
-    rows = evidence[(evidence["estimator"] == "prior_monte_carlo") & np.isfinite(evidence["bias"])]
-    rows = rows.assign(reached=rows["num_draws"].where(rows["bias"].abs() <= tolerance))
-    table = rows.groupby(keys, dropna=False).agg(
-        kl=("kl", "first"),
-        reference=("reference", "first"),
-        draws_needed=("reached", "min"),
-        largest_tried=("num_draws", "max"),
-    )
-    table["enough"], table["expected"] = table["draws_needed"].notna(), np.exp(table["kl"])
-    flat: pd.DataFrame = table.reset_index()
-    return flat
-
-
-def efficiency(variance: pd.DataFrame, by: By = ("model.latent_dim",)) -> pd.DataFrame:
+def efficiency(variance: pd.DataFrame, by: By = (DIMENSION,)) -> pd.DataFrame:
     """Variance times time of each estimator: what an equally precise answer costs (lower is better).
 
     Returns:

@@ -14,6 +14,7 @@ from sweeps.machine.watchdog import last_words
 from sweeps.record import folders
 from sweeps.record.ledger import Ledger, Record, read_result
 from sweeps.record.reconciliation import Reconciliation, reconcile
+from sweeps.record.state import State
 from sweeps.running.progress import duration
 
 
@@ -21,7 +22,7 @@ from sweeps.running.progress import duration
 class Status:
     folder: Path
     state: str
-    """running, finished, failed, interrupted; or killed: the driver is gone without a word."""
+    """One of `sweeps.record.state.State`."""
     counts: Counter[str]
     total: int
     metric: str
@@ -46,9 +47,9 @@ def read(name: str, runs_dir: Path, *, check: bool = True) -> Status:
     ledger = Ledger(folder, *spec.search.modes)
     info = read_json(folder / "sweep.json") if (folder / "sweep.json").exists() else {}
     alive = folders.running(folder)
-    state = info.get("state", "running")
-    if not alive and state == "running":
-        state = "killed"
+    state = info.get("state", State.RUNNING)
+    if not alive and state == State.RUNNING:
+        state = State.KILLED
     counts = Counter(str(record.status) for record in ledger.records.values())
     total = max(len(ledger.records), int(info.get("total", 0)))
     usable = [record for record in ledger.records.values() if record.value is not None]
@@ -61,7 +62,7 @@ def read(name: str, runs_dir: Path, *, check: bool = True) -> Status:
 
 def lines(status: Status) -> list[str]:
     done = status.counts["finished"] + status.counts["failed"] + status.counts["stopped"]
-    under_way = "to go on" if status.state in ("interrupted", "killed") else "running"
+    under_way = "to go on" if status.state in (State.INTERRUPTED, State.KILLED) else "running"
     words = {"finished": "finished", "running": under_way, "failed": "failed", "stopped": "stopped"}
     counts = ", ".join(f"{status.counts[name]} {word}" for name, word in words.items())
     found = [f"{status.name}: {status.state}, {done} of {status.total} trials done ({counts})"]
@@ -69,7 +70,7 @@ def lines(status: Status) -> list[str]:
         found.append(f"best {status.metric}: {status.best.value:.3f} (trial {status.best.plan.number})")
     if status.seconds_left is not None:
         found.append(f"about {duration(status.seconds_left)} left")
-    if status.state in ("interrupted", "killed"):
+    if status.state in (State.INTERRUPTED, State.KILLED):
         found.append(f"to go on: {folders.to_resume(status.folder)}")
     return found + (status.reconciliation.lines() if status.reconciliation else [])
 

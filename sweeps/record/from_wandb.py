@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 from pipeline.config import ConfigError, config_hash, flatten, parse
 from pipeline.files import read_json, write_json
 from sweeps.record.ledger import LONG_TABLES, SCHEMA, Record, Status, now, read_result
+from sweeps.record.state import State
 from sweeps.record.tables import long_rows, trial_row, write_table
 from sweeps.search.plan import Plan
 from sweeps.specification.keys import leaves
@@ -177,7 +178,8 @@ def _write(folder: Path, trials: dict[int, tuple[Record, dict[str, Any]]], path:
         counts[table] = write_table(folder, table, list(long_rows(folder, table, finished)))
     data = next((result["data"] for result in results.values() if result and "data" in result), None)
     states = {record.status for record, _ in trials.values()}
-    info: dict[str, Any] = {"schema": SCHEMA, "name": name, "state": "running" if "running" in states else "finished"}
+    state = State.RUNNING if "running" in states else State.FINISHED
+    info: dict[str, Any] = {"schema": SCHEMA, "name": name, "state": str(state)}
     info |= {"source": {"wandb": path, "server": online.server_url(), "fetched": now()}, "rows": counts}
     write_json(folder / "sweep.json", info | ({"data": data} if data else {}))
     return [number for number in finished if results[number] is None]

@@ -1,4 +1,4 @@
-"""How a sweep goes: one live screen in a terminal, sparse lines elsewhere."""
+"""Shows how a sweep goes: one live screen in a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ from sweeps.search.plan import Plan
 SPARSE_SECONDS = 30.0
 """A line at most this often where there is no terminal (and at the start and the end)."""
 SHOWN = 12
+"""Running trials on the screen."""
 
 
 @dataclass
 class Running:
+    """A trial that runs: since when, and its last report."""
+
     plan: Plan
     since: float
     epoch: int = 0
@@ -100,7 +103,7 @@ class Progress:
         self._line()
 
     def warn(self, message: str) -> None:
-        """A line that stays."""
+        """Print a line that stays, above the live screen."""
         self.notes.append(message)
         self.console.print(Text(message), highlight=False, soft_wrap=True)  # a command in it can be copied
 
@@ -116,7 +119,7 @@ class Progress:
         return sum(self.counts.values())
 
     def seconds_left(self) -> float | None:
-        """From the pace so far; None before the first trial ended."""
+        """What the pace so far lets expect; None before the first trial ended."""
         if not self._here:
             return None
         return (self.total - self.done) * (time.monotonic() - self._began) / self._here
@@ -167,7 +170,7 @@ def duration(seconds: float) -> str:
 
 
 class Periodic:
-    """Does something costly now and then: at most a twentieth of the time goes into it."""
+    """An action that is done now and then, however often it is called: a twentieth of the time at most goes into it."""
 
     def __init__(self, action: Callable[[], object], at_least: float = 10.0) -> None:
         self.action, self.at_least = action, at_least

@@ -17,7 +17,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.config import ConfigError, config_hash
+from pipeline.config import ConfigError, TrialConfig, config_hash, override, parse
 from sweeps.search import samplers
 from sweeps.search.curve import Curve
 from sweeps.search.design import factorial
@@ -52,6 +52,7 @@ class Planner:
         self._told = sum(trial.state.is_finished() for trial in trials)
         self._replicates = Counter[str]()
         self._begun = Counter[str]()
+        self._configs: dict[int, TrialConfig] = {}
         for plan in self.known:
             self._count(plan)
 
@@ -62,6 +63,17 @@ class Planner:
             return len(self.known)
         wanted = len(self._factorial) + self.spec.search.trials + (self.spec.refine.trials or 0)
         return max(min(wanted, self.spec.budget.trials or wanted), len(self.known))
+
+    def config(self, plan: Plan) -> TrialConfig:
+        """The configuration of a trial, parsed once: when it is planned, or here if its plan is from an earlier start.
+
+        Raises:
+            ConfigError: the plan was made by another version of the code, which allowed the combination.
+        """
+        if plan.number not in self._configs:
+            tree = override(self.spec.base, plan.overrides)
+            self._configs[plan.number] = parse(tree, f"trial {plan.number}")
+        return self._configs[plan.number]
 
     def next(self, outcome: Outcomes, *, closed: bool = False) -> Plan | Waiting | None:
         """Decide the next trial; None when the sweep is complete.
@@ -183,6 +195,7 @@ class Planner:
         digest = config_hash(config)
         done = self._replicates[digest]
         complete = {**overrides, "first_replicate": done} if done else dict(overrides)
+        self._configs[number] = config.model_copy(update={"first_replicate": done}) if done else config
         return Plan(number, phase, complete, digest, config.replicates)
 
     def _count(self, plan: Plan, *, new: bool = False) -> Plan:

@@ -64,14 +64,6 @@ def answering(storage: Storage) -> Iterator[None]:
         raise ConfigError(f"storage: {storage.url}: {reason(error)}") from None
 
 
-def push_file(folder: Path, spec: SweepSpec, name: str) -> None:
-    """One more table, written when the sweep was over."""
-    if spec.storage is not None and (folder / name).is_file():
-        storage = Storage.parse(spec.storage) / spec.name
-        with answering(storage):
-            storage.write(name, (folder / name).read_bytes())
-
-
 class SweepCopy:
     """What the driver keeps in the storage, and what it takes from there."""
 

@@ -24,13 +24,13 @@ import pytest
 import ray
 import ray.cloudpickle
 import ray_cluster
-import torch
 from rich.console import Console
 
 from pipeline.config import ConfigError, DataConfig
 from pipeline.data.images import load
 from sweeps.machine import resources
-from sweeps.running import ray_session, shared_data, sweep, worker
+from sweeps.running import ray_session, shared_data, worker
+from sweeps.running.sweep import Setting, Sweep
 from sweeps.specification.reading import parse
 from sweeps.specification.spec import Resources, SweepSpec
 
@@ -63,8 +63,8 @@ def specification(name: str, **parts: Any) -> SweepSpec:
     return parse({"name": name, **tree, **parts})
 
 
-def setting(runs_dir: Path, **parts: Any) -> sweep.Setting:
-    return sweep.Setting(runs_dir, console=Console(quiet=True), **{"function": fake_trial.run_trial, **parts})
+def setting(runs_dir: Path, **parts: Any) -> Setting:
+    return Setting(runs_dir, **{"function": fake_trial.run_trial, "console": Console(quiet=True), **parts})
 
 
 def trials(runs_dir: Path, name: str) -> pd.DataFrame:
@@ -106,8 +106,8 @@ def test_a_lost_node_loses_no_trial_and_no_epoch(cluster: ray_cluster.Nodes, tmp
     loss = Loss(cluster, (tmp_path / "storage/lost/trials") if stored else (tmp_path / "lost/trials"))
     loss.start()
     try:
-        trial = fake_trial.FakeTrial(seconds=1.0)
-        assert sweep.start(spec, setting(tmp_path, function=trial, address=cluster.address, storage=url)) == 0
+        parts = {"function": fake_trial.FakeTrial(seconds=1.0), "address": cluster.address, "storage": url}
+        assert Sweep(spec, setting(tmp_path, **parts)).run() == 0
     finally:
         loss.join()
     table = trials(tmp_path, "lost")
@@ -168,22 +168,6 @@ def test_code_and_data_reach_a_node_without_files(
     assert answer["settings"]["RAY_CHDIR_TO_TRIAL_DIR"] == "0"
 
 
-def test_packed_data_are_the_same_data() -> None:
-    data = load(DataConfig())
-    packed = shared_data.pack(data)
-    for value in packed.values():
-        if isinstance(value, np.ndarray):
-            value.flags.writeable = False
-    there = shared_data.unpack(packed)
-    assert vars(there).keys() == vars(data).keys()
-    for key, value in vars(data).items():
-        same = (
-            torch.equal(value, getattr(there, key)) if isinstance(value, torch.Tensor) else value == getattr(there, key)
-        )
-        assert same, key
-    assert there.train.data_ptr() == data.train.data_ptr(), "no copy"
-
-
 # --- addresses ------------------------------------------------------------------------------------------------------
 
 
@@ -198,7 +182,7 @@ def test_packed_data_are_the_same_data() -> None:
 def test_an_address_without_a_ray_is_one_line_within_seconds(tmp_path: Path, address: str, message: str) -> None:
     began = time.monotonic()
     with pytest.raises(ConfigError, match=message):
-        sweep.start(specification("none"), setting(tmp_path, address=address))
+        Sweep(specification("none"), setting(tmp_path, address=address)).run()
     assert time.monotonic() - began < 10
     assert not (tmp_path / "none").exists()
     assert not ray.is_initialized()
@@ -208,13 +192,13 @@ def test_auto_where_no_ray_was_started_is_one_line(tmp_path: Path, monkeypatch: 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "none"))
     with pytest.raises(ConfigError, match="--address: auto: no Ray was started on this machine"):
-        sweep.start(specification("none"), setting(tmp_path, address="auto"))
+        Sweep(specification("none"), setting(tmp_path, address="auto")).run()
 
 
 def test_auto_finds_what_is_gone_by_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(ConfigError, match=r"--address: 127\.0\.0\.1:1: cannot be reached: Connection refused"):
-        sweep.start(specification("none"), setting(tmp_path, address="auto"))
+        Sweep(specification("none"), setting(tmp_path, address="auto")).run()
 
 
 def test_something_else_at_the_address_is_one_line_within_seconds(tmp_path: Path) -> None:
@@ -223,16 +207,16 @@ def test_something_else_at_the_address_is_one_line_within_seconds(tmp_path: Path
         address = f"127.0.0.1:{server.getsockname()[1]}"
         began = time.monotonic()
         with pytest.raises(ConfigError, match=f"--address: {address}: is not a Ray cluster"):
-            sweep.start(specification("none"), setting(tmp_path, address=address))
+            Sweep(specification("none"), setting(tmp_path, address=address)).run()
         assert time.monotonic() - began < 20
 
 
 def test_a_disk_that_a_node_does_not_share_is_one_line(
     cluster: ray_cluster.Nodes, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(ray_session, "_sees", lambda path: False)
+    monkeypatch.setattr(ray_session, "node_sees", lambda path: False)
     with pytest.raises(ConfigError, match=r"on node .*: the runs folder is not on a disk that this node shares"):
-        sweep.start(specification("none"), setting(tmp_path, address=cluster.address))
+        Sweep(specification("none"), setting(tmp_path, address=cluster.address)).run()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -265,7 +249,7 @@ def test_gpus_that_this_machine_has_not_are_refused_before_anything_starts(
 ) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
     with pytest.raises(ConfigError, match=message):
-        sweep.start(specification("none", resources=given), setting(tmp_path))
+        Sweep(specification("none", resources=given), setting(tmp_path)).run()
     assert list(tmp_path.iterdir()) == []
 
 

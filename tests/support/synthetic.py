@@ -1,6 +1,6 @@
-"""A run folder as a sweep leaves it; what its numbers are drawn from is in `synthetic_tables`.
+"""A run folder as a sweep leaves it, with numbers whose true values are known (`synthetic_truth`).
 
-python tests/synthetic.py FOLDER                     # a default sweep, to look at
+python tests/support/synthetic.py FOLDER             # a default sweep, to look at
 synthetic.write(tmp_path, dims=(2,), failed=1)       # in a test
 """
 
@@ -17,9 +17,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import synthetic_studies as studies
 import synthetic_tables as tables
 from PIL import Image
-from synthetic_tables import HOSTILE, TEST_IMAGES, Options, true_bound
+from synthetic_truth import HOSTILE, TEST_IMAGES, Options, true_bound
+
+SWEPT = ["_latent_dim", "_estimator", "_num_samples", "_rate"]
 
 
 def write(folder: Path | str, options: Options = Options(), **changes: Any) -> Path:  # noqa: B008
@@ -35,17 +38,17 @@ def write(folder: Path | str, options: Options = Options(), **changes: Any) -> P
         "trials": tables.with_metrics(trials, measured, options, rng),
         "replicates": measured,
         "history": tables.history(measured, options, rng),
-        "importance": tables.importance(options),
-        "references": tables.references(options),
+        "importance": studies.importance(options),
+        "references": studies.references(options),
     }
     if options.variance_study:
-        frames["variance"] = tables.variance(measured, rng)
+        frames["variance"] = studies.variance(measured, rng)
     if options.gradients:
-        frames["gradients"] = tables.gradients(measured, rng)
+        frames["gradients"] = studies.gradients(measured, rng)
     if options.evidence:
-        frames["evidence"] = tables.evidence(measured, rng)
+        frames["evidence"] = studies.evidence(measured, rng)
     if options.calibration:
-        frames["calibration"] = tables.calibration(rng)
+        frames["calibration"] = studies.calibration(rng)
     for name, frame in frames.items():
         write_table(folder / f"{name}.parquet", frame.drop(columns=[c for c in frame if c.startswith("_")]))
     (folder / "sweep.json").write_text(json.dumps(_info(options, len(trials)), indent=1, ensure_ascii=False))
@@ -63,11 +66,8 @@ def write_table(path: Path, frame: pd.DataFrame, version: int | None = 1) -> Non
     pq.write_table(table.replace_schema_metadata(metadata), path)
 
 
-# --- the folder -------------------------------------------------------------------------------------------------------
-
-
 def _design(options: Options, rng: np.random.Generator) -> pd.DataFrame:
-    """The list of trials: phase, status, configuration. Columns with `_` are for this module only."""
+    """The list of trials: phase, status, configuration. Columns that begin with `_` are not written."""
     rows: list[tuple[str, int, str, int, float]] = [
         ("factorial", d, estimator, num_samples, 1e-3)
         for num_samples in options.num_samples
@@ -84,8 +84,14 @@ def _design(options: Options, rng: np.random.Generator) -> pd.DataFrame:
         rows += [("confirm", *row[1:]) for row in best[: options.confirm_trials]]
     else:
         rows = rows[: options.trials]
-    frame = pd.DataFrame(rows, columns=["phase", "_latent_dim", "_estimator", "_num_samples", "_rate"])
+    frame = pd.DataFrame(rows, columns=["phase", *SWEPT])
     frame.insert(0, "trial", np.arange(len(frame)))
+    frame["config_hash"] = [hashlib.sha256(repr(tuple(r)).encode()).hexdigest()[:16] for r in frame[SWEPT].to_numpy()]
+    return _with_endings(frame, options)[["trial", "phase", *SWEPT, "status", "reason", "suspect", "config_hash"]]
+
+
+def _with_endings(frame: pd.DataFrame, options: Options) -> pd.DataFrame:
+    """How each trial ended and why; trials of the confirmation come last and have finished, if others can fail."""
     count = len(frame)
     ending = ["failed"] * options.failed + ["stopped"] * options.stopped + ["running"] * options.running
     able = np.flatnonzero(frame["phase"] != "confirm") if len(ending) < count else np.arange(count)
@@ -102,12 +108,11 @@ def _design(options: Options, rng: np.random.Generator) -> pd.DataFrame:
     )
     reason = HOSTILE if options.hostile else "ladder: test.elbo -118.2 is above test.iwae_8 -118.9 by 6 standard errors"
     frame["suspect"] = [json.dumps([reason] if number < options.suspect else []) for number in range(count)]
-    keys = ["_latent_dim", "_estimator", "_num_samples", "_rate"]
-    frame["config_hash"] = [hashlib.sha256(repr(tuple(r)).encode()).hexdigest()[:16] for r in frame[keys].to_numpy()]
     return frame
 
 
 def _info(options: Options, count: int) -> dict[str, Any]:
+    """`sweep.json` of a sweep with so many trials."""
     text = HOSTILE if options.hostile else "A synthetic sweep whose true values are known."
     return {
         "schema": 1,
@@ -146,6 +151,7 @@ def _info(options: Options, count: int) -> dict[str, Any]:
 
 
 def _pictures(folder: Path, latent_dim: int, rng: np.random.Generator) -> None:
+    """A trial's pictures: noise, under the names that a trial uses."""
     folder.mkdir(parents=True, exist_ok=True)
     names = ["samples_epoch_0000.png", "samples_epoch_0005.png", "samples_final.png", "reconstructions.png"]
     for name in [*names, "manifold.png" if latent_dim == 2 else "traversals.png"]:

@@ -1,18 +1,20 @@
-"""The end of page 3: how many draws, images and replicates are enough."""
+"""How many draws, images and replicates are enough for a standard error, and what they cost."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from analysis.document.blocks import Block, Heading, Note, Table, Text
+from analysis.pages.mc_variance.study import CLOSED_FORM_ELBO, K1, MONTE_CARLO_ELBO, is_iid, labelled
 from analysis.statistics import planning
-from analysis.statistics.headline import DIMENSION
 from analysis.tables import Sweep, TableError
-from analysis.wording import count, figure, label
+from analysis.tables.columns import DIMENSION
+from analysis.wording import count, figure
 
 TARGET = 0.1
 """Nats per image: the standard error that the table is for."""
-SHOWN = ("k1", "elbo_closed_form", "elbo_monte_carlo")
+SHOWN = (K1, CLOSED_FORM_ELBO, MONTE_CARLO_ELBO)
+"""The KL and the ELBO, with and without the noise of a sampled KL; the files hold every estimator."""
 
 
 def blocks(sweep: Sweep, dimension: int) -> list[Block]:
@@ -22,7 +24,7 @@ def blocks(sweep: Sweep, dimension: int) -> list[Block]:
         table = planning.plan(sweep, TARGET)
     except TableError as error:
         return [heading, Note(f"No plan can be given: {error}")]
-    wanted = table[(table["sampling"] == "iid") & table["quantity"].isin(SHOWN)]
+    wanted = table[is_iid(table) & table["quantity"].isin(SHOWN)]
     text = (
         "The cheapest number of draws, images and replicates that brings a standard error of "
         f"{TARGET:g} nats per image, from the variance components measured above. A statement about this split takes "
@@ -41,9 +43,10 @@ def blocks(sweep: Sweep, dimension: int) -> list[Block]:
 
 
 def _shown(rows: pd.DataFrame) -> pd.DataFrame:
+    """A plan as it is read; a column with reasons only where a target is out of reach."""
     shown = {
         "D": rows[DIMENSION],
-        "estimator": [label(name) for name in rows["quantity"]],
+        "estimator": labelled(rows, "quantity"),
         "statement about": rows["scope"],
         "L": rows["num_samples"],
         "images": rows["images"],
@@ -57,8 +60,9 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _sentence(wanted: pd.DataFrame) -> str:
+    """The most expensive plan of the Monte Carlo ELBO, and how much of it is training."""
     rows = wanted[
-        (wanted["quantity"] == "elbo_monte_carlo") & wanted["reachable"] & (wanted["scope"] == planning.THIS_SPLIT)
+        (wanted["quantity"] == MONTE_CARLO_ELBO) & wanted["reachable"] & (wanted["scope"] == planning.THIS_SPLIT)
     ]
     if rows.empty:
         return f"On this split, no measured design of the Monte Carlo ELBO reaches {TARGET:g} nats."

@@ -1,4 +1,4 @@
-"""The top of the report: the answers of the sweep in a few sentences, each computed from its tables."""
+"""The answers of the sweep in a few sentences, each computed from its tables; they open the report."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import pandas as pd
 
 from analysis import statistics
 from analysis.document.blocks import Block, Findings
-from analysis.pages.common import slope_text, with_configuration
+from analysis.pages.common import slope_text, with_dimension
 from analysis.statistics import planning
-from analysis.statistics.headline import BOUND, DIMENSION, Headline, estimators_apart, headline, studied_dimension
+from analysis.statistics.headline import Headline, estimators_apart, headline, studied_dimension
 from analysis.statistics.selection import best_was_late
 from analysis.tables import Sweep
+from analysis.tables.columns import BOUND, DIMENSION, FINISHED
+from analysis.tables.schema import calibration_limit
 from analysis.wording import count, figure, interval
 
 NEGLIGIBLE = 0.1
@@ -21,10 +23,10 @@ NEGLIGIBLE = 0.1
 def blocks(sweep: Sweep) -> list[Block]:
     """Best D and its knee; KL estimators; the slope of the variance; how many draws are enough; what to distrust."""
     chosen = headline(sweep)
-    variance = with_configuration(sweep, "variance")
+    variance = with_dimension(sweep, "variance")
     said = [dimension(chosen), estimators(chosen), slope(variance), draws(sweep, variance), trust(sweep)]
-    found = tuple(sentence for sentence in said if sentence)
-    return [Findings(found)] if found else []
+    sentences = tuple(sentence for sentence in said if sentence)
+    return [Findings(sentences)] if sentences else []
 
 
 def dimension(chosen: Headline) -> str:
@@ -97,10 +99,11 @@ def draws(sweep: Sweep, variance: pd.DataFrame) -> str:
 def trust(sweep: Sweep) -> str:
     """Suspect trials, the closed form of Var k1, and the calibration."""
     said = []
-    doubtful = int(((sweep.trials["status"] == "finished") & (sweep.trials["suspect"] != "")).sum())
-    if (sweep.trials["status"] == "finished").any():
+    finished = sweep.trials["status"] == FINISHED
+    doubtful = int((finished & (sweep.trials["suspect"] != "")).sum())
+    if finished.any():
         said.append(f"{count(doubtful, 'trial is', 'trials are')} suspect" if doubtful else "no trial is suspect")
-    replicates = with_configuration(sweep, "replicates")
+    replicates = with_dimension(sweep, "replicates")
     timed = replicates.dropna(subset=["best_epoch", "epochs"])
     if (late := best_was_late(timed)) > len(timed) / 2:
         best = f"{late} of {count(len(timed), 'replicate')} were best in the last tenth of training"
@@ -113,8 +116,8 @@ def trust(sweep: Sweep) -> str:
             f"{int(share['n'])} trials (99 % intervals)"
         )
     if not sweep.calibration.empty:
-        table = statistics.calibration_summary(sweep.calibration, limit=4.0).iloc[0]
-        kept = int(table["n"] - table["beyond_limit"])
-        said.append(f"{kept} of {int(table['n'])} estimates with a known answer lie within 4 standard errors of it")
+        table = statistics.calibration_summary(sweep.calibration).iloc[0]
+        within = f"{int(table['n'] - table['beyond_limit'])} of {int(table['n'])} estimates with a known answer"
+        said.append(f"{within} lie within {calibration_limit():g} standard errors of it")
     text = "; ".join(said)
     return f"Can it be trusted? {text[:1].upper()}{text[1:]}." if said else ""

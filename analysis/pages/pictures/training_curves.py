@@ -1,23 +1,21 @@
-"""On page 4: how the best trial learned, and the best trial of each latent dimension."""
+"""Training curves: how the best trial learned, and the best trial of each latent dimension."""
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 
 from analysis import figures, statistics
 from analysis.document.blocks import Block, Figure, Heading, Panel
 from analysis.figures import theme
-from analysis.statistics.headline import DIMENSION
 from analysis.statistics.selection import FIRST_SHARE, best_was_late
 from analysis.tables import Sweep
+from analysis.tables.columns import DIMENSION
 from analysis.wording import count
 
 TRAIN, VALIDATION = "train.bits_per_dim", "validation.bits_per_dim"
 MOST_LINES = 6
+"""Latent dimensions in one figure, evenly spread."""
 
 
 def blocks(sweep: Sweep, ranked: pd.DataFrame) -> list[Block]:
@@ -31,7 +29,7 @@ def blocks(sweep: Sweep, ranked: pd.DataFrame) -> list[Block]:
     if len(each) > 1:
         kept = each.iloc[np.unique(np.linspace(0, len(each) - 1, min(MOST_LINES, len(each))).round().astype(int))]
         panels.append(
-            _panel("training_curves_by_dimension", "Validation, the best trial of each D", *_by_d(rows, kept))
+            _panel("training_curves_by_dimension", "Validation, the best trial of each D", *_by_dimension(rows, kept))
         )
     caption = (
         "Lower is better; the first twentieth of the epochs may lie above the axis. First: one line per replicate. "
@@ -40,24 +38,29 @@ def blocks(sweep: Sweep, ranked: pd.DataFrame) -> list[Block]:
     return [Heading("Training curves"), Figure(tuple(panels), caption, _sentence(sweep, rows))]
 
 
-def _panel(name: str, title: str, lines: pd.DataFrame, style: dict[str, figures.Style]) -> Panel:
+def _panel(name: str, title: str, lines: pd.DataFrame, looks: dict[str, figures.Style]) -> Panel:
+    """Bits per dimension against epoch; the first epochs, which lie far above, are cut off."""
     late = lines[lines["epoch"] >= FIRST_SHARE * lines["epoch"].max()]
-    draw = partial(_draw, lines=lines, style=style, title=title, top=float(late["value"].max()))
-    return Panel(name, draw, f"Bits per dimension against epoch. {title}", (4.5, 3.6))
-
-
-def _draw(axes: Axes, *, lines: pd.DataFrame, style: dict[str, figures.Style], title: str, top: float) -> None:
-    figures.histories(axes, lines, series="series", style=style, title=title, y_label="bits_per_dim (bits)", top=top)
+    y = figures.Axis("value", "bits_per_dim (bits)", reach=float(late["value"].max()))
+    series = figures.Series("series", looks)
+    return Panel(
+        name,
+        lambda axes: figures.histories(axes, lines, y=y, series=series, title=title),
+        f"Bits per dimension against epoch. {title}",
+        (4.5, 3.6),
+    )
 
 
 def _of_trial(rows: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, figures.Style]]:
+    """A line for each replicate and split of one trial."""
     long = rows.melt(["epoch", "replicate"], [TRAIN, VALIDATION], var_name="series").dropna(subset=["value"])
     long = long.assign(series=long["series"].str.removesuffix(".bits_per_dim"), line=long["replicate"])
     looks: dict[str, figures.Style] = {"train": {"color": theme.COLOURS[1]}, "validation": {"color": theme.COLOURS[0]}}
     return long, looks
 
 
-def _by_d(rows: pd.DataFrame, trials: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, figures.Style]]:
+def _by_dimension(rows: pd.DataFrame, trials: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, figures.Style]]:
+    """The mean over replicates on the validation split, a line for each of the trials."""
     named = rows.merge(trials[["trial", DIMENSION]], on="trial")
     means = statistics.summarise(named, VALIDATION, [DIMENSION, "epoch"]).dropna(subset=["mean"])
     lines = means.assign(value=means["mean"], series=[f"D = {d:g}" for d in means[DIMENSION]], line=0)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
-import synthetic_tables as truth
+import synthetic_truth as truth
 
 from analysis import statistics, tables
 from analysis.statistics import planning
@@ -46,9 +46,9 @@ def test_what_was_measured_are_the_variance_components_of_each_scheme(sweep: tab
     )
     table = planning.measured(sweep)
     rows = table[table["sampling"] == sampling].set_index(cell)
-    for component, mine in parts.groupby("component"):
+    for component, measured_rows in parts.groupby("component"):
         pd.testing.assert_series_equal(
-            rows[str(component)], mine.set_index(cell)["variance"], check_names=False, rtol=1e-12
+            rows[str(component)], measured_rows.set_index(cell)["variance"], check_names=False, rtol=1e-12
         )
 
 

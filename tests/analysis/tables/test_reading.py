@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -13,6 +15,8 @@ import synthetic
 
 from analysis import tables
 from analysis.tables import TableError
+
+Change = Callable[[pd.DataFrame], pd.DataFrame]
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +31,8 @@ def run(written: Path, tmp_path: Path) -> Path:
     return shutil.copytree(written, tmp_path / "run")
 
 
-def rewrite(path: Path, change, version: int | None = 1) -> None:
+def rewrite(path: Path, change: Change, version: int | None = 1) -> None:
+    """Replace a table by a changed one."""
     synthetic.write_table(path, change(pq.read_table(path).to_pandas()), version)
 
 
@@ -116,11 +121,18 @@ def test_the_schema_version_is_checked(run: Path, version: int | None, message: 
         ),
     ],
 )
-def test_a_broken_column_is_named(run: Path, file: str, change, message: str) -> None:
+def test_a_broken_column_is_named(run: Path, file: str, change: Change, message: str) -> None:
     rewrite(run / f"{file}.parquet", change)
     with pytest.raises(TableError, match=rf"{file}\.parquet: .*({message})") as error:
         tables.load(run)
     assert "\n" not in str(error.value)
+
+
+def test_a_table_with_an_old_name_of_a_column_is_read(run: Path) -> None:
+    today = tables.load(run).references
+    rewrite(run / "references.parquet", lambda f: f.rename(columns={"model.latent_dim": "latent_dim"}))
+    assert "latent_dim" in pq.read_schema(run / "references.parquet").names
+    pd.testing.assert_frame_equal(tables.load(run).references, today)
 
 
 @pytest.mark.parametrize(("text", "message"), [("{", "not valid JSON"), ("[]", "must hold a JSON object, got list")])
@@ -178,38 +190,6 @@ def test_joining_can_bring_a_few_columns_only(run: Path) -> None:
     assert "kl.estimator" not in frame.columns
 
 
-def test_what_varies_is_what_was_swept(run: Path) -> None:
-    swept = {"model.latent_dim", "kl.estimator", "objective.num_samples", "training.learning_rate"}
-    assert set(tables.varying(tables.load(run).trials)) == swept
-
-
-def test_the_configuration_in_the_schema_is_the_pipelines() -> None:
-    """`schema.json` says which columns are configuration; the pipeline's tree is the authority."""
-    config = pytest.importorskip("pipeline.config.trial")
-    keys = set(config.flatten(config.TrialConfig()))
-    frame = pd.DataFrame(columns=[*sorted(keys), "variance.k1_ratio", "test.elbo", "seconds.training", "trial"])
-    assert set(tables.configuration_columns(frame)) == keys
-
-
-@pytest.mark.parametrize(
-    ("name", "unit"),
-    [
-        ("test.elbo", "nats"),
-        ("test.elbo.standard_error", "nats"),
-        ("test.bits_per_dim", "bits per dimension"),
-        ("test.iwae_8_bits_per_dim", "bits per dimension"),
-        ("test.effective_sample_size", "draws"),
-        ("seconds.training", "seconds"),
-        ("variance.k1", "nats²"),
-        ("variance.k1_ratio", ""),
-        ("variance.k1_slope_sobol", ""),
-        ("test.active_units", "units"),
-    ],
-)
-def test_units_follow_from_names(name: str, unit: str) -> None:
-    assert tables.unit_of(name) == unit
-
-
 @pytest.mark.parametrize(
     "options",
     [
@@ -221,7 +201,7 @@ def test_units_follow_from_names(name: str, unit: str) -> None:
         {"running": 3, "state": "running"},
     ],
 )
-def test_every_kind_of_sweep_loads(tmp_path: Path, options: dict) -> None:
+def test_every_kind_of_sweep_loads(tmp_path: Path, options: dict[str, Any]) -> None:
     sweep = tables.load(synthetic.write(tmp_path, pictures=False, **options))
     finished = (sweep.trials["status"] == "finished").sum()
     assert tables.joined(sweep)["trial"].nunique() == finished

@@ -353,7 +353,7 @@ def test_a_misspelt_key_of_a_trial_gets_the_one_that_was_meant(elbosweep: Comman
 @pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["run", "--help"]])
 def test_help_needs_no_ray_and_no_torch(arguments: list[str]) -> None:
     code = (
-        "import sys; from sweeps import cli\n"
+        "import sys; from sweeps.cli import main as cli\n"
         f"sys.argv = ['elbosweep', *{arguments!r}]\n"
         "try: cli.main()\n"
         "except SystemExit as stopped: assert not stopped.code\n"

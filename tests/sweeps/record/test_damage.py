@@ -18,7 +18,7 @@ from pipeline.trial import checkpoints
 from sweeps.record.damage import set_aside_damaged
 from sweeps.record.ledger import Ledger
 from sweeps.record.tables import collect
-from sweeps.running.callbacks import Suggester
+from sweeps.running.suggester import Suggester
 from sweeps.search.planner import Planner
 from sweeps.specification.reading import parse
 from sweeps.specification.spec import SweepSpec

@@ -7,7 +7,6 @@ import shutil
 import signal
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -19,9 +18,12 @@ from programs import Program
 
 from sweeps.cli import main as cli
 from sweeps.cli import status
+from sweeps.machine.exit_codes import ExitCode
 from sweeps.record.ledger import Ledger
 from sweeps.record.reconciliation import Reconciliation, make_whole, reconcile
 from sweeps.record.tables import collect
+from sweeps.running.callbacks import Tracker
+from sweeps.running.sweep import Sweep
 from sweeps.search.plan import Plan
 from sweeps.search.planner import Planner
 from sweeps.specification.reading import parse
@@ -262,11 +264,11 @@ def test_the_mode_comes_from_the_flag_then_the_environment_then_the_specificatio
 ) -> None:
     seen: list[str] = []
 
-    def start(spec: SweepSpec, setting: object, *, force: bool) -> int:
-        seen.append(spec.tracking.wandb)
-        return 130
+    def run(sweep: Sweep, *, force: bool) -> ExitCode:
+        seen.append(sweep.spec.tracking.wandb)
+        return ExitCode.INTERRUPTED
 
-    monkeypatch.setattr("sweeps.running.sweep.start", start)
+    monkeypatch.setattr(Sweep, "run", run)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     if environment:
         monkeypatch.setenv("WANDB_MODE", environment)
@@ -279,17 +281,14 @@ def test_the_mode_comes_from_the_flag_then_the_environment_then_the_specificatio
 
 
 def test_runs_that_could_not_be_written_are_named_in_one_line(folder: Path) -> None:
-    from sweeps.running.callbacks import Tracker
-    from sweeps.running.launch import _close
-
     (folder / "broken").mkdir()
     (folder / "broken" / "wandb").write_text("in the way")
     said: list[str] = []
-    tracker = Tracker(folder / "broken", "demo", TrackingSettings(), lambda n: {}, lambda n: "search", said.append)
-    assert tracker.runs is not None
+    runs = TrialRuns(folder / "broken", "demo", TrackingSettings(), said.append)
     for number in (0, 2):
-        tracker.runs.start(number, {}, "search")
-    _close(tracker, Ledger(folder, "validation.elbo"), SimpleNamespace(warn=said.append), 10)  # type: ignore[arg-type]
+        runs.start(number, {}, "search")
+    spec = parse({"name": "demo", "factors": FACTORS})
+    Tracker(runs, Planner(spec, folder), Ledger(folder, "validation.elbo")).close(10)
     assert said[1:] == ["W&B: incomplete runs of trials 0, 2; the tables are the record"]
 
 

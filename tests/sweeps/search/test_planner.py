@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import optuna
 import pytest
@@ -18,6 +18,7 @@ from sweeps.search import study
 from sweeps.search.journal import repair
 from sweeps.search.plan import Outcome, Phase, Plan
 from sweeps.search.planner import Planner, Waiting
+from sweeps.specification.options import SearchConfig
 from sweeps.specification.reading import parse
 from sweeps.specification.spec import SweepSpec
 
@@ -99,7 +100,7 @@ def test_another_seed_gives_another_list(alone: list[Plan], tmp_path: Path) -> N
     assert all(mine.overrides != theirs.overrides for mine, theirs in zip(other[5:], alone[5:]))
 
 
-@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe", "gp", "cmaes", "nsga2"])
+@pytest.mark.parametrize("sampler", get_args(SearchConfig.model_fields["sampler"].annotation))
 def test_every_sampler_is_deterministic_and_does_not_repeat_itself(tmp_path: Path, sampler: str) -> None:
     spec = specification(sampler=sampler, trials=8)
     first = simulate(spec, tmp_path, workers=1)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pickle
 import shutil
 import signal
 import subprocess
@@ -12,10 +11,10 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from child_environment import ROOT, child_environment
 from trial_folders import CONFIG, METRICS, history_rows, log_epochs, variance_rows, write_trial
 from wandb_server import KEY, serving
 
@@ -23,8 +22,6 @@ from pipeline.config import flatten
 from sweeps.tracking import offline, online
 from sweeps.tracking.trial_run import TrackingSettings, epoch_metrics, metrics_of
 from sweeps.tracking.trial_runs import TrialRuns, choose_mode, sweep_id
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -270,14 +267,15 @@ def test_after_a_kill_the_resumed_run_is_whole(
     script = f"""
         import time
         from pathlib import Path
-        from sweeps.recorder import TrialRuns
+        from sweeps.tracking.trial_runs import TrialRuns
         from trial_folders import CONFIG, log_epochs
         runs = TrialRuns(Path({str(tmp_path)!r}), "demo")
         runs.start(0, CONFIG, "search")
         log_epochs(runs, 0, range(10))
         time.sleep(60)
     """
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT)
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    process = subprocess.Popen(command, cwd=ROOT, env=child_environment())
     try:
         assert wait_for(lambda: 0 in (seen := offline.count(tmp_path)) and seen[0].epochs >= 8, 40)
     finally:
@@ -383,7 +381,7 @@ def test_full_disk_costs_one_warning(tmp_path: Path) -> None:
     script = f"""
         import resource
         from pathlib import Path
-        from sweeps.recorder import TrialRuns
+        from sweeps.tracking.trial_runs import TrialRuns
         from trial_folders import CONFIG
         resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
         runs = TrialRuns(Path({str(tmp_path)!r}), "demo", warn=print)
@@ -392,7 +390,8 @@ def test_full_disk_costs_one_warning(tmp_path: Path) -> None:
         runs.close(300)
         print(sorted(runs.degraded))
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, capture_output=True, text=True)
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, cwd=ROOT, env=child_environment(), capture_output=True, text=True)
     warning, degraded = done.stdout.splitlines()
     assert "the W&B copy of trial 0 is incomplete" in warning
     assert degraded == "[0]"
@@ -518,7 +517,7 @@ def restart_service() -> None:
 OFFLINE_SWEEP = """
     import sys
     from pathlib import Path
-    from sweeps.recorder import TrialRuns
+    from sweeps.tracking.trial_runs import TrialRuns
     from trial_folders import CONFIG
     folder = Path(sys.argv[1])
     runs = TrialRuns(folder, "demo")
@@ -532,7 +531,7 @@ OFFLINE_SWEEP = """
 def test_offline_asks_no_server_even_with_a_key_at_hand(tmp_path: Path) -> None:
     write_trial(tmp_path, 0, 2)
     with serving() as server:
-        environ = {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, "HTTPS_PROXY": server.url}
+        environ = child_environment(WANDB_BASE_URL=server.url, WANDB_API_KEY=KEY, HTTPS_PROXY=server.url)
         command = [sys.executable, "-c", textwrap.dedent(OFFLINE_SWEEP), str(tmp_path)]
         subprocess.run(command, cwd=ROOT, env=environ, check=True)
         assert server.requests == []
@@ -545,38 +544,10 @@ def test_offline_connects_nowhere_outside_the_loopback(tmp_path: Path) -> None:
     trace = tmp_path / "connections"
     watch = ["strace", "-f", "-qq", "-e", "trace=connect,sendto", "-e", "signal=none", "-o", str(trace)]
     command = [*watch, sys.executable, "-c", textwrap.dedent(OFFLINE_SWEEP), str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, env=child_environment(), capture_output=True, text=True)
     if not trace.is_file() or "Operation not permitted" in done.stderr:
         pytest.skip("strace may not trace here")
     assert offline.count(tmp_path)[0].epochs == 3
     addresses = [line for line in trace.read_text().splitlines() if "AF_INET" in line]
     outside = [line for line in addresses if '"127.0.0.1"' not in line and '"::1"' not in line]
     assert outside == []
-
-
-# --- Tune -----------------------------------------------------------------------------------------------------------
-
-
-def test_callback_follows_tunes_events_and_can_be_pickled(tmp_path: Path, warnings_shown: list[str]) -> None:
-    from sweeps.running.wandb_callback import WandbCallback
-
-    callback = WandbCallback(
-        tmp_path, "demo", TrackingSettings(), lambda number: CONFIG, lambda number: "search", warnings_shown.append
-    )
-    trials = [SimpleNamespace(config={"number": number}) for number in range(3)]
-    for trial in trials:
-        callback.on_trial_start(0, trials, trial)
-        for epoch, metrics in epoch_metrics(history_rows(2)).items():
-            tunes_own = {"training_iteration": epoch + 1, "done": False, "time_total_s": 1.5, "pid": 7}
-            callback.on_trial_result(0, trials, trial, {"epoch": epoch, **metrics, **tunes_own})
-    copy = pickle.loads(pickle.dumps(callback))
-    assert copy.runs is None
-    copy.on_trial_start(0, trials, trials[0])
-    write_trial(tmp_path, 0, 2)
-    callback.on_trial_complete(0, trials, trials[0])
-    callback.on_trial_complete(0, trials, trials[1])
-    callback.on_trial_error(0, trials, trials[2])
-    callback.on_experiment_end(trials)
-    assert [seen.state for seen in offline.count(tmp_path).values()] == ["finished", "finished", "failed"]
-    assert rows_of(tmp_path, 1) == epoch_metrics(history_rows(2))
-    assert warnings_shown == []

@@ -1,0 +1,98 @@
+"""One drawn figure -> SVG for a page, and .svg, .png and .pdf files that are the same bytes every time.
+
+Figures are drawn on `matplotlib.figure.Figure` without pyplot: no global state, no window, no open figures to close.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+from analysis.figures.theme import COLOURS, GRID, INK, MUTED, PAPER, rc
+
+DPI = 150
+"""Of the PNG files."""
+
+
+def save(draw: Callable[[Axes], None], path: Path, size: tuple[float, float]) -> str:
+    """Draw one figure, write `path` as .svg, .png and .pdf, and return its SVG for a page.
+
+    No file holds a date: the same frame gives the same bytes.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with mpl.rc_context(rc()):
+        figure = _figure(draw, size)
+        # The canvases' own printers: `savefig` would draw the figure a second time for each format.
+        canvas = figure.canvas
+        assert isinstance(canvas, FigureCanvasAgg)  # the layout's own: it has measured every text already
+        canvas.print_png(f"{path}.png", metadata={"Software": None})
+        _settle(figure)
+        FigureCanvasPdf(figure).print_pdf(f"{path}.pdf", metadata={"CreationDate": None})
+        text = _svg(figure)
+    Path(f"{path}.svg").write_text(text, encoding="utf-8")
+    return inline(text)
+
+
+def svg(draw: Callable[[Axes], None], size: tuple[float, float]) -> str:
+    """One figure as SVG, for notebooks."""
+    with mpl.rc_context(rc()):
+        return _svg(_figure(draw, size))
+
+
+def _figure(draw: Callable[[Axes], None], size: tuple[float, float]) -> Figure:
+    """A figure that is drawn and laid out, so that every format shares the result."""
+    figure = Figure(figsize=size, layout="constrained", dpi=DPI)
+    FigureCanvasAgg(figure)
+    draw(figure.add_subplot())
+    engine = figure.get_layout_engine()
+    assert engine is not None  # asked for above
+    engine.execute(figure)
+    figure.set_layout_engine("none")
+    return figure
+
+
+def _settle(figure: Figure) -> None:
+    """Fix title and axis labels where they were drawn last.
+
+    To find their places, matplotlib measures every tick label four times, and again in each format.
+    """
+    for axes in figure.axes:
+        if not axes.yaxis.get_offset_text().get_text():  # a title makes room for "1e6" at the top of its axis
+            axes.set_title(axes.get_title("left"), y=1.0)
+        for one in (axes, *axes.child_axes):
+            for axis in (one.xaxis, one.yaxis):
+                place = axis.label.get_transform().transform(axis.label.get_position())
+                axis.set_label_coords(*one.transAxes.inverted().transform(place))
+
+
+def _svg(figure: Figure) -> str:
+    """The figure as SVG, without a date."""
+    buffer = io.StringIO()
+    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def inline(svg: str) -> str:
+    """matplotlib's SVG made fit for a page: no prolog or metadata, colours that follow light and dark, no idle ids."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg).replace("xlink:href", "href")
+    svg = re.sub(
+        r'(<svg[^>]*?) width="[^"]*"', r"\1", re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", svg, count=1), count=1
+    )
+    themed = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--panel", COLOURS[0]: "--blue"}
+    for fixed, variable in themed.items():
+        svg = svg.replace(fixed, f"var({variable})")
+    svg = re.sub(r"'DejaVu Sans'[^;\"]*sans-serif|'DejaVu Sans'", "var(--sans)", svg)
+    used = set(re.findall(r"#([\w.-]+)", svg))
+    return re.sub(r' id="([^"]+)"', lambda match: match.group() if match.group(1) in used else "", svg)

@@ -1,0 +1,164 @@
+"""The curve: test ELBO against the latent dimension, with the knee, a floor without z, and the exact linear curve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis import figures, statistics
+from analysis.document.blocks import Figure, Panel
+from analysis.figures import theme
+from analysis.pages.common import counted, spread
+from analysis.statistics.headline import BEST, CELL, Headline
+from analysis.tables import Sweep
+from analysis.tables.columns import BOUND, DIMENSION
+from analysis.wording import axis, interval, label
+from analysis.wording import figure as number
+
+BITS = "test.bits_per_dim"
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """What the figure shows, computed from the tables."""
+
+    chosen: Headline
+    means: pd.DataFrame
+    knees: pd.DataFrame
+    floor: float
+    """Nats of a histogram of each pixel, which uses no z; NaN where the sweep has none."""
+    ppca: pd.DataFrame
+    """Rows of the references: the exact curve, where there are linear models that it is exact for."""
+    nats_per_bit: float | None
+
+    @property
+    def best(self) -> pd.Series:
+        """The knee of the series that reaches the highest mean."""
+        return self.knees.iloc[int(self.knees["best_mean"].argmax())]
+
+
+def bound(sweep: Sweep, chosen: Headline) -> Figure:
+    """Test ELBO against D for each KL estimator and L, with the z-free floor and the exact pPCA curve."""
+    curve = Curve(
+        chosen,
+        chosen.means(BOUND),
+        statistics.knee(chosen.replicates, BOUND, within="series"),
+        _floor(sweep),
+        _ppca(sweep, chosen),
+        _nats_per_bit(chosen.replicates),
+    )
+    panel = Panel(
+        "elbo_vs_dimension",
+        lambda axes: _draw(axes, curve),
+        "Test ELBO against the latent dimension, per KL estimator and L",
+        theme.ALONE,
+    )
+    caption = (
+        "Higher is better. Small marks are replicates, large marks their mean with a 95 % "
+        "t-interval; series are set side by side "
+        f"at each D. {'No z: a histogram of each pixel. ' if np.isfinite(curve.floor) else ''}"
+        f"{chosen.basis} {counted(chosen.replicates)}."
+    )
+    return Figure((panel,), caption, sentence(curve.means, curve.best, curve.floor))
+
+
+def _draw(axes: Axes, curve: Curve) -> None:
+    """References first, then the curve, then the mark of the knee and the scale in bits."""
+    chosen, best = curve.chosen, curve.best
+    if not curve.ppca.empty:
+        figures.reference_curve(axes, curve.ppca, x=DIMENSION, y="nats", text=label("ppca"))
+    against_dimension(axes, chosen, BOUND, title="Test ELBO", means=curve.means)
+    if np.isfinite(curve.floor):
+        _draw_floor(axes, curve.floor, chosen.replicates[BOUND], right=_right_is_free(curve.means, curve.floor))
+    if len(chosen.series) == 1 and np.isfinite(best["knee"]):
+        figures.mark(axes, best["knee"], best["low"], best["high"], f"D* = {best['knee']:g}")
+    if curve.nats_per_bit is not None:
+        figures.second_axis(axes, curve.nats_per_bit)
+
+
+def against_dimension(axes: Axes, chosen: Headline, value: str, *, title: str, means: pd.DataFrame) -> None:
+    """A metric of the chosen replicates against D, one line per series."""
+    kind = None if BEST in chosen.series else CELL[0]
+    looks = figures.styles(list(chosen.series.values()), kind)
+    figures.against(
+        axes,
+        chosen.replicates[chosen.replicates[value].notna()],
+        means,
+        x=figures.Axis(DIMENSION, axis(DIMENSION), log=spread(chosen.dimensions)),
+        y=figures.Axis(value, axis(value)),
+        series=figures.Series("series", {name: looks[key] for name, key in chosen.series.items()}),
+        title=title,
+    )
+
+
+def sentence(means: pd.DataFrame, best: pd.Series, floor: float) -> str:
+    """The best mean and where it is, how far it is from the floor, and what the knee says."""
+    top = means.iloc[int(means["mean"].argmax())]
+    text = (
+        f"The best mean test ELBO is {interval(top['mean'], top['low'], top['high'])} nats per image, "
+        f"at D = {top[DIMENSION]:g} ({top['series']})"
+    )
+    if np.isfinite(floor):
+        text += (
+            f", {abs(top['mean'] - floor):.1f} nats {'above' if top['mean'] > floor else 'below'} a "
+            "histogram that uses no z"
+        )
+    if np.isfinite(best["knee"]):
+        text += (
+            f"; on that curve the knee is D* = {best['knee']:g} (95 % interval {best['low']:g} to "
+            f"{best['high']:g}): {_saved(best, means[DIMENSION].min())}"
+        )
+    elif best.get("note"):
+        text += f"; no knee can be given ({best['note']})"
+    return text + "."
+
+
+def _saved(best: pd.Series, smallest: float) -> str:
+    """What the knee means for whoever chooses D; no surer than its interval."""
+    if best["knee"] == smallest:
+        return "the smallest D that was tried"
+    if best["knee"] != best["best"]:
+        return f"D beyond {best['knee']:g} buys less than one standard error"
+    if best["best"] == best["low"]:
+        return "no smaller D comes within one standard error"
+    return "a smaller D may do as well"
+
+
+def _draw_floor(axes: Axes, floor: float, values: pd.Series, *, right: bool) -> None:
+    """To scale, unless that would squeeze the curves into the top of the figure."""
+    if values.min() - floor <= values.max() - values.min():
+        figures.reference_line(axes, floor, "histogram without z", right=right)
+    else:
+        figures.reference_note(axes, f"↓ no z: {number(floor)} nats", right=right)
+
+
+def _right_is_free(means: pd.DataFrame, floor: float) -> bool:
+    """Whether the curves are farther from the floor at the largest D than at the smallest."""
+    away = (means["mean"] - floor).abs().groupby(means[DIMENSION]).min().sort_index()
+    return bool(away.iloc[-1] >= away.iloc[0])
+
+
+def _floor(sweep: Sweep) -> float:
+    """The bound of a histogram of each pixel on the test split; NaN where the sweep did not write it."""
+    rows = sweep.references
+    rows = rows[(rows["reference"] == "histogram_floor") & (rows["split"] == "test")]
+    return float(rows["nats"].iloc[0]) if len(rows) else np.nan
+
+
+def _ppca(sweep: Sweep, chosen: Headline) -> pd.DataFrame:
+    """The exact curve, only beside models that it is exact for."""
+    rows = sweep.references
+    rows = rows[(rows["reference"] == "ppca") & (rows["split"] == "test") & rows["nats"].notna()]
+    linear = chosen.replicates.get("model.network.name", pd.Series(dtype=object)).eq("linear").any()
+    return rows if linear else rows.head(0)
+
+
+def _nats_per_bit(replicates: pd.DataFrame) -> float | None:
+    """pixels x ln 2, as the table's two units have it."""
+    if BITS not in replicates:
+        return None
+    rows = replicates[replicates[BITS].gt(0) & replicates[BOUND].notna()]
+    return float((-rows[BOUND] / rows[BITS]).median()) if len(rows) else None

@@ -1,0 +1,85 @@
+"""Where the variance of one estimate comes from: other images, other draws, another seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from analysis import figures, statistics
+from analysis.document.blocks import Block, Figure, Heading, Panel, Table
+from analysis.pages.common import with_dimension
+from analysis.pages.mc_variance.study import (
+    K1,
+    MONTE_CARLO_ELBO,
+    RECONSTRUCTION,
+    is_elbo,
+    is_kl,
+    labelled,
+    sizes,
+)
+from analysis.tables import Sweep
+from analysis.tables.columns import DIMENSION
+from analysis.tables.kinds import QUANTITY
+from analysis.wording import label, listed
+
+PARTS = {
+    "between_images": "between images",
+    "monte_carlo": "Monte Carlo (one draw)",
+    "between_replicates": "between replicates",
+}
+"""Component -> what the legend says of it."""
+
+
+def blocks(sweep: Sweep, variance: pd.DataFrame, dimension: int) -> list[Block]:
+    """Shares of the components at one D, and the components themselves at every D."""
+    table = statistics.variance_components(with_dimension(sweep, "replicates"), variance, num_samples=1)
+    rows = table[(table[DIMENSION] == dimension) & _shown_here(table["quantity"])]
+    if rows["share"].notna().sum() == 0:
+        return []
+    wide = rows.pivot(index="quantity", columns="component", values="share").reset_index()
+    wide = wide.assign(name=labelled(wide, "quantity"))
+    parts = {name: text for name, text in PARTS.items() if name in wide}
+    title = f"One estimate (D = {dimension})"
+    panel = Panel(
+        "variance_components",
+        lambda axes: figures.shares(axes, wide, name="name", parts=parts, title=title, x_label="share of the variance"),
+        "Share of each variance component per estimator",
+        (4.9, 3.4),
+    )
+    caption = (
+        "One image, one draw, one replicate: which of the three a longer study should have more of. Shares of the "
+        f"known components; L = 1, i.i.d. n = {sizes(variance[variance[DIMENSION] == dimension])}."
+    )
+    sentence = f"At D = {dimension}: {'; '.join(_shares(wide, parts))}."
+    return [Heading("Where the variance comes from"), Figure((panel,), caption, sentence), _table(table)]
+
+
+def _shown_here(quantity: pd.Series) -> pd.Series:
+    """Estimators of the KL, of the ELBO and of the reconstruction term."""
+    return is_kl(quantity) | is_elbo(quantity) | (quantity == RECONSTRUCTION)
+
+
+def _shares(wide: pd.DataFrame, parts: dict[str, str]) -> list[str]:
+    """The two estimators that a reader asks about: where one estimate of the ELBO and of the KL gets its variance."""
+    said = []
+    for quantity in (MONTE_CARLO_ELBO, K1):
+        row = wide[wide["quantity"] == quantity]
+        if not row.empty:
+            pairs = [(float(row[name].iloc[0]), text) for name, text in parts.items()]
+            shares = sorted((pair for pair in pairs if np.isfinite(pair[0])), reverse=True)
+            said.append(f"{label(quantity, QUANTITY)}: {listed([f'{share:.1%} {text}' for share, text in shares])}")
+    return said
+
+
+def _table(table: pd.DataFrame) -> Table:
+    """The components in nats², by D and estimator."""
+    rows = table[_shown_here(table["quantity"])]
+    wide = rows.pivot(index=["quantity", DIMENSION], columns="component", values="variance").reset_index()
+    return Table(
+        "variance_components",
+        table,
+        "Components in nats² at L = 1, i.i.d., by D and estimator.",
+        rows=24,
+        shown=wide.assign(quantity=labelled(wide, "quantity")).rename_axis(columns=None),
+        folded=True,
+    )

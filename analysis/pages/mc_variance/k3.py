@@ -1,0 +1,89 @@
+"""What becomes of the KL estimator k3: its variance is finite only while every posterior variance exceeds 1/2."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis import figures, statistics
+from analysis.document.blocks import Block, Figure, Heading, Panel, Table, Text
+from analysis.figures import theme
+from analysis.pages.mc_variance.study import K1, K3, VARIANCE
+from analysis.tables.columns import DIMENSION
+from analysis.tables.kinds import QUANTITY
+from analysis.wording import axis, count, figure, label
+
+CARRYING = 30.0
+"""Effective draws below which a measured variance says nothing."""
+
+
+def blocks(variance: pd.DataFrame) -> list[Block]:
+    """The variance of k3 beside that of k1, and how few draws it rests on; nothing where the study has no k3."""
+    table = statistics.k3_divergence(variance, carrying=CARRYING)
+    if table.empty:
+        return []
+    text = (
+        "k3 = (r − 1) − log r with r = p(z)/q(z) is never negative and, where it has a variance, "
+        "often a smaller one than k1. But that variance is "
+        "finite only while every posterior variance exceeds 1/2, and a latent unit that carries "
+        "information has a far smaller one. The measured "
+        "variance of k3 is then carried by a few draws and says nothing; it grows without limit with "
+        "the number of draws."
+    )
+    caption = (
+        "Medians over replicates, L = 1, i.i.d. Second: the effective number of draws that the measured variance of k3 "
+        f"rests on; below the dotted line ({CARRYING:g}) it says nothing. "
+        f"n = {count(int(table['n'].sum()), 'replicate')}, "
+        f"{int(table['draws'].min())} draws each."
+    )
+    panels = (
+        Panel("k3_variance", partial(_draw_variance, table=table), "Variance of k3 and of k1 against D"),
+        Panel("k3_carrying_draws", partial(_draw_carrying, table=table), "Draws that carry the variance of k3, by D"),
+    )
+    shown = table[[DIMENSION, "k1_variance", "k3_variance", "ratio", "carrying_draws", "draws", "unreliable"]]
+    return [
+        Heading("Why k3 fails here" if table["unreliable"].any() else "k3 beside k1"),
+        Text(text),
+        Figure(panels, caption, _sentence(table)),
+        Table("k3_divergence", table, "Variances in nats².", shown=shown, folded=True),
+    ]
+
+
+def _sentence(table: pd.DataFrame) -> str:
+    """Where k3 is worst beside k1, and at how many D its measured variance means nothing."""
+    worst = table.iloc[int(table["ratio"].argmax())]
+    return (
+        f"At D = {worst[DIMENSION]:g} the measured variance of k3 is {figure(worst['ratio'], 3)} times that of k1, and "
+        f"rests on about {worst['carrying_draws']:.0f} of {worst['draws']:g} draws; it means nothing at "
+        f"{int(table['unreliable'].sum())} of {count(len(table), 'latent dimension')}."
+    )
+
+
+def _draw_variance(axes: Axes, *, table: pd.DataFrame) -> None:
+    """Both variances against D."""
+    long = table.melt([DIMENSION], ["k1_variance", "k3_variance"], var_name="quantity", value_name="variance")
+    long = long.assign(series=[label(name.removesuffix("_variance"), QUANTITY) for name in long["quantity"]])
+    figures.lines(
+        axes,
+        long,
+        x=figures.Axis(DIMENSION, axis(DIMENSION), log=True),
+        y=figures.Axis("variance", VARIANCE, log=True),
+        series=figures.Series("series", figures.marked([label(K1, QUANTITY), label(K3, QUANTITY)], QUANTITY, [K1, K3])),
+        title="Variance of one draw",
+    )
+
+
+def _draw_carrying(axes: Axes, *, table: pd.DataFrame) -> None:
+    """The draws that k3's measured variance rests on, beside the number below which it says nothing."""
+    look: figures.Style = {"color": theme.colours([K3], QUANTITY)[0], "marker": "s", "linestyle": "-"}
+    figures.reference_line(axes, CARRYING, f"{CARRYING:g} draws", right=True)
+    figures.lines(
+        axes,
+        table.assign(series=K3),
+        x=figures.Axis(DIMENSION, axis(DIMENSION), log=True),
+        y=figures.Axis("carrying_draws", "effective draws (carrying_draws)", log=True, reach=CARRYING),
+        series=figures.Series("series", {K3: look}),
+        title="What the variance of k3 rests on",
+    )

@@ -1,0 +1,34 @@
+"""Whether the closed form predicts the measured variance of k1."""
+
+from __future__ import annotations
+
+from analysis import figures, statistics
+from analysis.document.blocks import Block, Figure, Heading, Panel, Table
+from analysis.pages.common import with_dimension
+from analysis.tables import Sweep
+from analysis.wording import count
+
+
+def blocks(sweep: Sweep) -> list[Block]:
+    """Measured over predicted variance of every trial; nothing where it was not studied."""
+    ratios = statistics.predicted_vs_measured(with_dimension(sweep, "replicates"))
+    if ratios.empty:
+        return []
+    share = statistics.share_containing_one(ratios).iloc[0]
+    x, y = figures.Axis("trial", "trial"), figures.Axis("ratio", "variance.k1_ratio")
+    panel = Panel(
+        "k1_ratio",
+        lambda axes: figures.ratios(axes, ratios, x=x, y=y, title="k1: measured variance over its closed form"),
+        "Measured over predicted variance of k1 for every trial",
+        (4.8, 3.2),
+    )
+    caption = f"It must be 1. Bars: 99 % intervals from the draws' own errors. n = {count(len(ratios), 'trial')}."
+    sentence = (
+        f"{int(share['inside'])} of {int(share['n'])} trials ({share['share']:.0%}) have 1 in their 99 % interval"
+        f" (95 % interval of that share: {share['low']:.0%} to {share['high']:.0%})."
+    )
+    return [
+        Heading("Does the closed form predict it?"),
+        Figure((panel,), caption, sentence),
+        Table("k1_ratio", ratios, "Measured over predicted variance of k1.", rows=12, folded=True),
+    ]
