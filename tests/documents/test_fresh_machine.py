@@ -31,14 +31,16 @@ sys.exit(7)
 def probe(clone: Path, **variables: str) -> dict[str, Any]:
     """What a program sees inside; its exit code comes through."""
     command = [str(clone / ".ci" / "fresh"), sys.executable, "-c", PROBE]
-    ended = subprocess.run(command, env={**os.environ, **variables}, input="asked", capture_output=True, text=True)
+    environment = {**os.environ, **variables}
+    ended = subprocess.run(command, env=environment, input="asked", capture_output=True, text=True)
     assert ended.returncode == 7, ended.stderr
     return dict(json.loads(ended.stdout))
 
 
 @pytest.fixture
-def user(tmp_path: Path) -> dict[str, str]:
+def user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The variables of a user who has worked on this machine."""
+    monkeypatch.delenv("PIP_CONFIG_FILE", raising=False)
     settings = tmp_path / "home" / ".config" / "pip"
     settings.mkdir(parents=True)
     (settings / "pip.conf").write_text("[global]\nindex-url = https://mirror.example/simple\n")

@@ -53,9 +53,9 @@ def cluster() -> Iterator[ray_cluster.Nodes]:
     ray.cloudpickle.unregister_pickle_by_value(fake_trial)
 
 
-def specification(name: str, *, seconds: float, **parts: Any) -> SweepSpec:
+def specification(name: str, **parts: Any) -> SweepSpec:
     tree = {
-        "base": {"training": {"epochs": 6, "gradient_clip": seconds}, "replicates": 2},
+        "base": {"training": {"epochs": 6}, "replicates": 2},
         "factors": {"model.latent_dim": [2, 4, 8]},
         "tracking": {"wandb": "disabled"},
         "retries": 3,
@@ -64,7 +64,7 @@ def specification(name: str, *, seconds: float, **parts: Any) -> SweepSpec:
 
 
 def setting(runs_dir: Path, **parts: Any) -> Setting:
-    return Setting(runs_dir, function=fake_trial.run_trial, console=Console(quiet=True), **parts)
+    return Setting(runs_dir, **{"function": fake_trial.run_trial, "console": Console(quiet=True), **parts})
 
 
 def trials(runs_dir: Path, name: str) -> pd.DataFrame:
@@ -102,11 +102,12 @@ class Loss(threading.Thread):
 def test_a_lost_node_loses_no_trial_and_no_epoch(cluster: ray_cluster.Nodes, tmp_path: Path, stored: bool) -> None:
     cluster.fill(2)
     url = str(tmp_path / "storage") if stored else None
-    spec = specification("lost", seconds=1.0)
+    spec = specification("lost")
     loss = Loss(cluster, (tmp_path / "storage/lost/trials") if stored else (tmp_path / "lost/trials"))
     loss.start()
     try:
-        assert Sweep(spec, setting(tmp_path, address=cluster.address, storage=url)).run() == 0
+        parts = {"function": fake_trial.FakeTrial(seconds=1.0), "address": cluster.address, "storage": url}
+        assert Sweep(spec, setting(tmp_path, **parts)).run() == 0
     finally:
         loss.join()
     table = trials(tmp_path, "lost")
@@ -181,7 +182,7 @@ def test_code_and_data_reach_a_node_without_files(
 def test_an_address_without_a_ray_is_one_line_within_seconds(tmp_path: Path, address: str, message: str) -> None:
     began = time.monotonic()
     with pytest.raises(ConfigError, match=message):
-        Sweep(specification("none", seconds=0.01), setting(tmp_path, address=address)).run()
+        Sweep(specification("none"), setting(tmp_path, address=address)).run()
     assert time.monotonic() - began < 10
     assert not (tmp_path / "none").exists()
     assert not ray.is_initialized()
@@ -191,13 +192,13 @@ def test_auto_where_no_ray_was_started_is_one_line(tmp_path: Path, monkeypatch: 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / "none"))
     with pytest.raises(ConfigError, match="--address: auto: no Ray was started on this machine"):
-        Sweep(specification("none", seconds=0.01), setting(tmp_path, address="auto")).run()
+        Sweep(specification("none"), setting(tmp_path, address="auto")).run()
 
 
 def test_auto_finds_what_is_gone_by_now(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
     with pytest.raises(ConfigError, match=r"--address: 127\.0\.0\.1:1: cannot be reached: Connection refused"):
-        Sweep(specification("none", seconds=0.01), setting(tmp_path, address="auto")).run()
+        Sweep(specification("none"), setting(tmp_path, address="auto")).run()
 
 
 def test_something_else_at_the_address_is_one_line_within_seconds(tmp_path: Path) -> None:
@@ -206,7 +207,7 @@ def test_something_else_at_the_address_is_one_line_within_seconds(tmp_path: Path
         address = f"127.0.0.1:{server.getsockname()[1]}"
         began = time.monotonic()
         with pytest.raises(ConfigError, match=f"--address: {address}: is not a Ray cluster"):
-            Sweep(specification("none", seconds=0.01), setting(tmp_path, address=address)).run()
+            Sweep(specification("none"), setting(tmp_path, address=address)).run()
         assert time.monotonic() - began < 20
 
 
@@ -215,7 +216,7 @@ def test_a_disk_that_a_node_does_not_share_is_one_line(
 ) -> None:
     monkeypatch.setattr(ray_session, "node_sees", lambda path: False)
     with pytest.raises(ConfigError, match=r"on node .*: the runs folder is not on a disk that this node shares"):
-        Sweep(specification("none", seconds=0.01), setting(tmp_path, address=cluster.address)).run()
+        Sweep(specification("none"), setting(tmp_path, address=cluster.address)).run()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -223,7 +224,7 @@ def test_a_disk_that_a_node_does_not_share_is_one_line(
 
 
 def test_auto_counts_what_the_cluster_has() -> None:
-    spec = specification("t", seconds=0.01)
+    spec = specification("t")
     assert resources.resolve_resources(spec, cluster={"CPU": 96.0}) == Resources(workers=96, cpus=1, gpus=0)
     assert resources.resolve_resources(spec, cluster={"CPU": 64.0, "GPU": 8.0}) == Resources(
         workers=32, cpus=1, gpus=0.25
@@ -231,7 +232,7 @@ def test_auto_counts_what_the_cluster_has() -> None:
 
 
 def test_a_cluster_may_be_asked_for_more_than_it_has_yet() -> None:
-    spec = specification("t", seconds=0.01, resources={"workers": 9, "gpus": 1})
+    spec = specification("t", resources={"workers": 9, "gpus": 1})
     assert resources.resolve_resources(spec, cluster={"CPU": 4.0}) == Resources(workers=9, cpus=1, gpus=1)
 
 
@@ -248,7 +249,7 @@ def test_gpus_that_this_machine_has_not_are_refused_before_anything_starts(
 ) -> None:
     monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
     with pytest.raises(ConfigError, match=message):
-        Sweep(specification("none", seconds=0.01, resources=given), setting(tmp_path)).run()
+        Sweep(specification("none", resources=given), setting(tmp_path)).run()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,6 +1,6 @@
 """A sweep of fake trials in a process of its own, for tests that interrupt or kill it.
 
-python tests/support/fake_sweep.py run|resume RUNS_DIR SPEC.yaml WORKERS
+python tests/support/fake_sweep.py run|resume RUNS_DIR SPEC.yaml WORKERS FAKE_TRIAL_AS_JSON
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ CALIBRATION = {
 """The one row of a calibration that takes no time."""
 
 
-def main(command: str, runs_dir: Path, path: Path, workers: int) -> int:
-    spec, setting = load(path), Setting(runs_dir, workers=workers, function=fake_trial.run_trial)
+def main(command: str, runs_dir: Path, path: Path, workers: int, trial: fake_trial.FakeTrial) -> int:
+    spec, setting = load(path), Setting(runs_dir, workers=workers, function=trial)
     # Workers do not see this folder: the function goes to them by value.
     ray.cloudpickle.register_pickle_by_value(fake_trial)
     with mock.patch("pipeline.calibration.table.calibrate", return_value=[CALIBRATION]):
@@ -36,4 +36,5 @@ def main(command: str, runs_dir: Path, path: Path, workers: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])))
+    command, runs_dir, path, workers, trial = sys.argv[1:]
+    sys.exit(main(command, Path(runs_dir), Path(path), int(workers), fake_trial.FakeTrial.from_json(trial)))

@@ -11,6 +11,7 @@ import fake_trial
 import pandas as pd
 import pytest
 import ray.cloudpickle
+from fake_trial import FakeTrial
 from rich.console import Console
 
 from sweeps.machine.exit_codes import ExitCode
@@ -60,8 +61,8 @@ def setting(runs_dir: Path, **parts: Any) -> Setting:
     return Setting(runs_dir, **{"function": fake_trial.run_trial, "console": Console(quiet=True), **parts})
 
 
-def run(spec: SweepSpec, runs_dir: Path, workers: int = 4) -> ExitCode:
-    return Sweep(spec, setting(runs_dir, workers=workers)).run()
+def run(spec: SweepSpec, runs_dir: Path, workers: int = 4, trial: FakeTrial = fake_trial.run_trial) -> ExitCode:
+    return Sweep(spec, setting(runs_dir, workers=workers, function=trial)).run()
 
 
 def trials(runs_dir: Path, name: str) -> pd.DataFrame:

@@ -4,53 +4,45 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
-import yaml
-from fake_trial import SWEEP
+import sweep_program
+from fake_trial import FakeTrial
+from programs import Program
 
 from pipeline.files import read_json
 from sweeps.machine.exit_codes import ExitCode
 from sweeps.machine.interrupts import Interrupts
 
 
-def driver(runs_dir: Path, name: str, seconds: float) -> subprocess.Popen[str]:
+def driver(runs_dir: Path, name: str, seconds: float) -> Program:
     """A sweep of two fake trials in a process of its own, with a temporary folder that is looked at afterwards."""
-    path = runs_dir / f"{name}.yaml"
-    base = {"training": {"epochs": 3, "gradient_clip": seconds}, "replicates": 2}
+    base = {"training": {"epochs": 3}, "replicates": 2}
     tree = {"name": name, "base": base, "factors": {"model.latent_dim": [2, 4]}, "tracking": {"wandb": "disabled"}}
-    path.write_text(yaml.safe_dump(tree))
-    script = [sys.executable, str(SWEEP), "run", str(runs_dir), str(path), "1"]
-    environ = {**os.environ, "TMPDIR": str(runs_dir / "t")}
-    return subprocess.Popen(script, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environ)
+    temporary = {"TMPDIR": str(runs_dir / "t")}
+    return sweep_program.start("run", runs_dir, tree, FakeTrial(seconds=seconds), workers=1, environment=temporary)
 
 
 def test_twice_is_at_once_and_leaves_nothing_and_no_one_else_notices() -> None:
+    """At once: the trial under way would take many minutes more."""
     with tempfile.TemporaryDirectory(prefix="e") as short:  # Ray's sockets need a short path
         runs_dir = Path(short)
         (runs_dir / "t").mkdir()
-        hurried, calm = driver(runs_dir, "hurried", 60.0), driver(runs_dir, "calm", 0.1)
-        until = time.monotonic() + 100
-        while not list(runs_dir.glob("hurried/trials/*/starts.jsonl")):
-            assert time.monotonic() < until
-            time.sleep(0.1)
-        hurried.send_signal(signal.SIGINT)
-        time.sleep(0.6)
-        hurried.send_signal(signal.SIGINT)
-        said = hurried.communicate(timeout=30)[1]
-        assert hurried.returncode == ExitCode.INTERRUPTED
-        assert "interrupted; to go on: elbosweep resume hurried" in said
-        assert read_json(runs_dir / "hurried" / "sweep.json")["state"] == "interrupted"
-        assert not (runs_dir / "hurried" / "references.parquet").exists(), "a clean stop writes it"
-        assert not list((runs_dir / "t").glob(f"elbosweep-{hurried.pid}-*"))
-        said = calm.communicate(timeout=120)[1]
-        assert calm.returncode == ExitCode.DONE, said
-        assert [path.name for path in (runs_dir / "t").glob("elbosweep-*")] == []
+        with driver(runs_dir, "hurried", 600.0) as hurried, driver(runs_dir, "calm", 0.1) as calm:
+            hurried.wait_until(lambda: any(runs_dir.glob("hurried/trials/*/starts.jsonl")), "a first trial")
+            hurried.process.send_signal(signal.SIGINT)
+            time.sleep(0.6)
+            hurried.process.send_signal(signal.SIGINT)
+            assert hurried.end(seconds=30) == ExitCode.INTERRUPTED, hurried.said()
+            assert "interrupted; to go on: elbosweep resume hurried" in hurried.said()
+            assert read_json(runs_dir / "hurried" / "sweep.json")["state"] == "interrupted"
+            assert not (runs_dir / "hurried" / "references.parquet").exists(), "a clean stop writes it"
+            assert not list((runs_dir / "t").glob(f"elbosweep-{hurried.process.pid}-*"))
+            assert calm.end() == ExitCode.DONE, calm.said()
+            assert [path.name for path in (runs_dir / "t").glob("elbosweep-*")] == []
 
 
 # --- without a sweep ------------------------------------------------------------------------------------------------

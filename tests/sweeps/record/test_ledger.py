@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from fake_trial import bound, run_trial
+from fake_trial import FakeTrial, bound, run_trial
 
 from analysis import tables
 from pipeline.config import ConfigError, config_hash
@@ -34,10 +34,10 @@ def plan(spec: SweepSpec, number: int, **overrides: Any) -> Plan:
     return Plan(number, "factorial", overrides, config_hash(config), config.replicates)
 
 
-def run(ledger: Ledger, spec: SweepSpec, number: int, **overrides: Any) -> Plan:
+def run(ledger: Ledger, spec: SweepSpec, number: int, trial: FakeTrial = run_trial, **overrides: Any) -> Plan:
     planned = plan(spec, number, **overrides)
     ledger.start(planned)
-    run_trial(spec.trial(overrides), ledger.trial_folder(number), report=lambda epoch, metrics: None)
+    trial(spec.trial(overrides), ledger.trial_folder(number), report=lambda epoch, metrics: None)
     return planned
 
 
@@ -63,7 +63,7 @@ def test_a_trial_without_a_result_failed_with_the_reason_that_the_worker_left(tm
 
 def test_a_bound_that_is_not_finite_is_a_failure(tmp_path: Path, spec: SweepSpec) -> None:
     ledger = Ledger(tmp_path, METRIC)
-    run(ledger, spec, 0, **{"objective.free_bits": 3.0})
+    run(ledger, spec, 0, FakeTrial({"not_finite": {}}))
     record = ledger.conclude(0)
     assert (record.status, record.value) == ("failed", None)
     assert record.reason == "validation.elbo is not a finite number"

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import sweep_program
 import yaml
-from fake_trial import SWEEP, run_trial
+from fake_trial import FakeTrial, run_trial
+from programs import Program
 
 from pipeline.files import read_rows
 from sweeps.cli import main as cli
@@ -169,52 +168,39 @@ def test_a_failed_trial_whose_run_says_finished_is_a_gap(folder: Path) -> None:
 # --- interrupts: a driver of its own, with W&B ----------------------------------------------------------------------
 
 
-def driver(command: str, folder: Path) -> subprocess.Popen[str]:
-    path = folder / "slow.yaml"
-    base = {"training": {"epochs": 6, "gradient_clip": 0.25}, "replicates": 2}
-    factors = {"model.latent_dim": [2, 4, 8], "objective.free_bits": [0.0, 1.0]}  # 1 fails at epoch 2
-    path.write_text(yaml.safe_dump({"name": "slow", "base": base, "factors": factors, "retries": 0}))
-    script = [
-        sys.executable,
-        str(SWEEP),
-        command,
-        str(folder),
-        str(path),
-        "2",
-    ]
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
-    return subprocess.Popen(script, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environ)
+def driver(command: str, folder: Path) -> Program:
+    """Six trials on two workers, three of which fail in their second epoch."""
+    base = {"training": {"epochs": 6}, "replicates": 2}
+    factors = {"model.latent_dim": [2, 4, 8], "training.batch_size": [64, 128]}
+    trial = FakeTrial({"raise": {"training.batch_size": 128}}, seconds=0.25)
+    tree = {"name": "slow", "base": base, "factors": factors, "retries": 0}
+    return sweep_program.start(command, folder, tree, trial)
 
 
-def wait_for_trials(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+def wait_for_trials(folder: Path, count: int, program: Program) -> None:
     """Until so many trials are over and another one has logged an epoch."""
-    until = time.monotonic() + 120
-    while True:
+
+    def reached() -> bool:
         logged = offline.count(folder / "slow").values()
         over = sum(seen.state in ("finished", "failed") for seen in logged)
-        if over >= count and any(seen.state == "running" and seen.epochs for seen in logged):
-            return
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < until, "the sweep does not get on"
-        time.sleep(0.4)
+        return over >= count and any(seen.state == "running" and seen.epochs for seen in logged)
+
+    program.wait_until(reached, f"{count} trials over and one under way", pause=0.4)
 
 
-def interrupt(folder: Path, process: subprocess.Popen[str], how: signal.Signals, after: int) -> str:
-    """Gives back what the driver said; the W&B runs that it closed were closed within 10 seconds."""
-    wait_for_trials(folder, after, process)
-    began = time.time()
-    process.send_signal(how)
-    said = process.communicate(timeout=60)[1]
-    ends = [path.stat().st_mtime - began for path in offline.run_files(folder / "slow") if offline.ended(path)]
-    assert max(ends) < 10
-    return said
+def interrupt(folder: Path, program: Program, how: signal.Signals, after: int) -> str:
+    """Gives back what the driver said; it closed its W&B runs before it ended."""
+    wait_for_trials(folder, after, program)
+    program.process.send_signal(how)
+    program.end(seconds=60)
+    assert all(offline.ended(path) for path in offline.run_files(folder / "slow")), program.said()
+    return program.said()
 
 
 def finish(folder: Path) -> str:
-    process = driver("resume", folder)
-    said = process.communicate(timeout=180)[1]
-    assert process.returncode == 1, said  # three of six trials fail by design
-    return said
+    with driver("resume", folder) as program:
+        assert program.end(seconds=180) == 1, program.said()  # three of six trials fail by design
+        return program.said()
 
 
 def assert_whole(folder: Path, said: str) -> None:
@@ -234,7 +220,8 @@ def assert_whole(folder: Path, said: str) -> None:
 
 
 def test_ctrl_c_closes_every_run_and_resume_makes_them_whole(tmp_path: Path) -> None:
-    said = interrupt(tmp_path, driver("run", tmp_path), signal.SIGINT, after=1)
+    with driver("run", tmp_path) as program:
+        said = interrupt(tmp_path, program, signal.SIGINT, after=1)
     assert "to go on: elbosweep resume slow" in said
     logged = offline.count(tmp_path / "slow")
     assert {seen.state for seen in logged.values()} <= {"finished", "failed", "interrupted"}
@@ -250,14 +237,9 @@ def test_ctrl_c_closes_every_run_and_resume_makes_them_whole(tmp_path: Path) -> 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("after", [0, 2, 4])
 def test_interrupted_anywhere(tmp_path: Path, how: signal.Signals, after: int) -> None:
-    process = driver("run", tmp_path)
-    if after:
-        interrupt(tmp_path, process, how, after)
-    else:
-        wait_for_trials(tmp_path, 0, process)
-        process.send_signal(how)
-        process.communicate(timeout=60)
-    assert process.returncode == 130
+    with driver("run", tmp_path) as program:
+        interrupt(tmp_path, program, how, after)
+        assert program.process.returncode == 130, program.said()
     assert "running" not in {seen.state for seen in offline.count(tmp_path / "slow").values()}
     assert_whole(tmp_path, finish(tmp_path))
 
@@ -265,10 +247,9 @@ def test_interrupted_anywhere(tmp_path: Path, how: signal.Signals, after: int) -
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 1, 3])
 def test_killed_anywhere(tmp_path: Path, after: int) -> None:
-    process = driver("run", tmp_path)
-    wait_for_trials(tmp_path, after, process)
-    process.kill()
-    process.communicate()
+    with driver("run", tmp_path) as program:
+        wait_for_trials(tmp_path, after, program)
+        program.process.kill()
     assert "running" in {seen.state for seen in offline.count(tmp_path / "slow").values()}
     assert_whole(tmp_path, finish(tmp_path))
 

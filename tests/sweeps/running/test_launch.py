@@ -10,6 +10,7 @@ from pathlib import Path
 import optuna
 import pandas as pd
 import pytest
+from fake_trial import FakeTrial
 from rich.console import Console
 from small_sweep import COLUMNS, RAY_WARNINGS, one_ray, run, setting, specification, trials
 
@@ -59,14 +60,14 @@ def test_same_results_at_any_number_of_workers(reference: pd.DataFrame, tmp_path
 
 
 def test_failed_trials_are_recorded_and_the_sweep_goes_on(tmp_path: Path) -> None:
-    factors = {"objective.free_bits": [0.0, 1.0, 2.0, 3.0]}
-    spec = specification("fails", space={}, search={}, retries=0, factors=factors)
-    assert run(spec, tmp_path, workers=2) == 1
-    table = trials(tmp_path, "fails").set_index("objective.free_bits")
-    assert table["status"].to_dict() == {0.0: "finished", 1.0: "failed", 2.0: "failed", 3.0: "failed"}
-    assert table.loc[1.0, "reason"] == "RuntimeError: asked to raise"
-    assert "died" in table.loc[2.0, "reason"]
-    assert table.loc[3.0, "reason"] == "validation.elbo is not a finite number"
+    spec = specification("fails", space={}, search={}, retries=0, factors={"model.latent_dim": [2, 4, 8, 16]})
+    bad = {"raise": {"model.latent_dim": 4}, "die": {"model.latent_dim": 8}, "not_finite": {"model.latent_dim": 16}}
+    assert run(spec, tmp_path, workers=2, trial=FakeTrial(bad)) == 1
+    table = trials(tmp_path, "fails").set_index("model.latent_dim")
+    assert table["status"].to_dict() == {2: "finished", 4: "failed", 8: "failed", 16: "failed"}
+    assert table.loc[4, "reason"] == "RuntimeError: asked to raise"
+    assert "died" in table.loc[8, "reason"]
+    assert table.loc[16, "reason"] == "validation.elbo is not a finite number"
     assert "asked to raise" in next((tmp_path / "fails").glob("trials/*/error.txt")).read_text()
     info = read_json(tmp_path / "fails" / "sweep.json")
     assert info["state"] == "failed"
@@ -74,9 +75,10 @@ def test_failed_trials_are_recorded_and_the_sweep_goes_on(tmp_path: Path) -> Non
 
 
 def test_a_trial_that_raises_or_dies_is_started_again_from_its_checkpoint(tmp_path: Path) -> None:
-    spec = specification("again", space={}, search={}, retries=1, factors={"objective.free_bits": [1.0, 2.0]})
+    spec = specification("again", space={}, search={}, retries=1, factors={"model.latent_dim": [2, 4]})
+    trial = FakeTrial({"raise": {"model.latent_dim": 2}, "die": {"model.latent_dim": 4}})
     console = Console(file=io.StringIO(), width=200)
-    assert Sweep(spec, setting(tmp_path, workers=2, console=console)).run() == 0
+    assert Sweep(spec, setting(tmp_path, workers=2, function=trial, console=console)).run() == 0
     assert (trials(tmp_path, "again")["status"] == "finished").all()
     said = console.file.getvalue()
     assert "trial 0 is started again from its last epoch: RuntimeError: asked to raise" in said
@@ -85,10 +87,10 @@ def test_a_trial_that_raises_or_dies_is_started_again_from_its_checkpoint(tmp_pa
 
 def test_a_trial_whose_worker_dies_as_it_takes_over_is_started_again(tmp_path: Path) -> None:
     """Tune gives up on it at once, whatever `retries` says; which of these deaths comes when is chance."""
-    base = {"objective": {"free_bits": 7.0}, "training": {"epochs": 1}}
+    base = {"training": {"epochs": 1}}
     factors = {"model.latent_dim": [1, 2, 4, 6, 8, 12, 16]}
     spec = specification("takeover", base=base, space={}, search={}, retries=5, factors=factors)
-    assert run(spec, tmp_path, workers=1) == 0
+    assert run(spec, tmp_path, workers=1, trial=FakeTrial({"die_after": {}})) == 0
     assert (trials(tmp_path, "takeover")["status"] == "finished").all()
 
 
@@ -158,9 +160,8 @@ def test_early_stopping_ends_trials_and_keeps_them_out_of_the_results(tmp_path: 
 
 
 def test_the_time_budget_ends_the_sweep_with_what_it_has(tmp_path: Path) -> None:
-    base = {"training": {"epochs": 3, "gradient_clip": 0.2}}
-    spec = specification("brief", base=base, budget={"hours": 2.5 / 3600})
-    assert run(spec, tmp_path, workers=2) == 0
+    spec = specification("brief", budget={"hours": 2.5 / 3600})
+    assert run(spec, tmp_path, workers=2, trial=FakeTrial(seconds=0.2)) == 0
     table = trials(tmp_path, "brief")
     assert 2 <= len(table) < 10
     assert (table["status"] == "finished").all()

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import ray.cloudpickle
+from fake_trial import DISK_FULL_WHILE, FakeTrial
 from rich.console import Console
 from small_sweep import RAY_WARNINGS, one_ray, setting
 
@@ -115,39 +116,41 @@ def tree(name: str, **parts: Any) -> dict[str, Any]:
     return {"name": name, "base": base, "retries": 1, "tracking": {"wandb": "disabled"}, **parts}
 
 
-def aloud(runs_dir: Path) -> Setting:
-    return setting(runs_dir, workers=2, console=Console(stderr=True))
+def aloud(runs_dir: Path, misbehaviours: dict[str, Any] | None = None) -> Setting:
+    return setting(runs_dir, workers=2, function=FakeTrial(misbehaviours or {}), console=Console(stderr=True))
 
 
 def test_a_trial_that_hangs_or_runs_out_of_memory_is_tried_again_then_failed_with_its_log(tmp_path: Path) -> None:
-    spec = parse(tree("bad", factors={"objective.free_bits": [0.0, 4.0, 5.0]}, limits={"trial_minutes": 0.02}))
-    assert Sweep(spec, aloud(tmp_path)).run() == 1
+    spec = parse(tree("bad", factors={"model.latent_dim": [2, 4, 8]}, limits={"trial_minutes": 0.02}))
+    bad = {"hang": {"model.latent_dim": 4}, "out_of_memory": {"model.latent_dim": 8}}
+    assert Sweep(spec, aloud(tmp_path, bad)).run() == 1
     records = Ledger(tmp_path / "bad", "validation.elbo").records.values()
-    trials = {record.plan.overrides["objective.free_bits"]: record for record in records}
-    assert [trials[key].status for key in (0.0, 4.0, 5.0)] == ["finished", "failed", "failed"]
-    assert trials[4.0].reason == "exceeded its time limit of 0.02 min"
-    assert trials[5.0].reason == "out of memory: MemoryError: cannot allocate 3 TB"
-    for key, attempts in ((0.0, 1), (4.0, 2), (5.0, 2)):
+    trials = {record.plan.overrides["model.latent_dim"]: record for record in records}
+    assert [trials[key].status for key in (2, 4, 8)] == ["finished", "failed", "failed"]
+    assert trials[4].reason == "exceeded its time limit of 0.02 min"
+    assert trials[8].reason == "out of memory: MemoryError: cannot allocate 3 TB"
+    for key, attempts in ((2, 1), (4, 2), (8, 2)):
         starts = tmp_path / "bad" / "trials" / f"{trials[key].plan.number:04d}" / "starts.jsonl"
         assert len(starts.read_text().splitlines()) == attempts
-    shown = "\n".join(status.trial_lines("bad", trials[4.0].plan.number, tmp_path))
+    shown = "\n".join(status.trial_lines("bad", trials[4].plan.number, tmp_path))
     assert "Timeout (0:00:01.200000)!" in shown
-    assert "in run_trial" in shown
+    assert "fake_trial.py" in shown
 
 
 def test_a_full_disk_stops_the_sweep_and_not_the_trial(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    spec = parse(tree("full", factors={"objective.free_bits": [0.0, 6.0]}))
+    spec = parse(tree("full", factors={"model.latent_dim": [2, 4]}))
+    bad = {"disk_full": {"model.latent_dim": 4}}
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "full").touch()
+    (tmp_path / "full" / DISK_FULL_WHILE).touch()
     (tmp_path / "full" / "spec.yaml").write_text(spec.written())
-    assert Sweep.resume("full", aloud(tmp_path)) == 1
+    assert Sweep.resume("full", aloud(tmp_path, bad)) == 1
     said = " ".join(capsys.readouterr().err.split())
     assert "the disk is full: " in said
     assert "free some space, then: elbosweep resume full" in said
     assert read_json(tmp_path / "full" / "sweep.json")["state"] == "interrupted"
     assert Ledger(tmp_path / "full", "validation.elbo").records[1].status == "running"
-    (tmp_path / "full" / "full").unlink()
-    assert Sweep.resume("full", aloud(tmp_path)) == 0
+    (tmp_path / "full" / DISK_FULL_WHILE).unlink()
+    assert Sweep.resume("full", aloud(tmp_path, bad)) == 0
     assert (pd.read_parquet(tmp_path / "full" / "trials.parquet")["status"] == "finished").all()
 
 
