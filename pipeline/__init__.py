@@ -9,7 +9,7 @@ MOVED = {
     "pipeline.block_moments": "from pipeline.variance import moments",
     "pipeline.calibration_evidence": "from pipeline.calibration import evidence",
     "pipeline.calibration_gradients": "from pipeline.calibration import gradients",
-    "pipeline.calibration_kl": "from pipeline.calibration import kl",
+    "pipeline.calibration_kl": "from pipeline.calibration import kl_estimators (or schemes, latent_space)",
     "pipeline.calibration_rows": "from pipeline.calibration import rows",
     "pipeline.checkpoints": "from pipeline.trial import checkpoints",
     "pipeline.costs": "from pipeline.variance import costs",

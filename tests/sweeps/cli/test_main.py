@@ -149,12 +149,9 @@ def test_force_does_not_destroy_for_a_bad_specification(elbosweep: Command, runs
 
 
 def test_a_missing_package_says_what_to_install(elbosweep: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sweeps.cli.status", None)
     monkeypatch.setitem(sys.modules, "optuna", None)
-    monkeypatch.delitem(sys.modules, "sweeps.search.planner", raising=False)
-    monkeypatch.delitem(sys.modules, "sweeps.running.sweep", raising=False)
-    monkeypatch.delitem(sys.modules, "sweeps.running.launch", raising=False)
-    monkeypatch.delitem(sys.modules, "sweeps.record.ledger", raising=False)
+    for name in [name for name in sys.modules if name.startswith(("sweeps.running.", "sweeps.search."))]:
+        monkeypatch.delitem(sys.modules, name)
     code, _, err = elbosweep("resume", "x")
     assert code == 2
     assert "needs optuna: pip install 'elbosweep[sweeps]'" in err
