@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from child_environment import child_environment
 from recorded_sweep import TRIAL, record_sweep
 
 from sweeps.cli import main as cli
@@ -148,13 +150,12 @@ def test_force_does_not_destroy_for_a_bad_specification(elbosweep: Command, runs
     assert (runs / "done" / "trials.parquet").exists()
 
 
-def test_a_missing_package_says_what_to_install(elbosweep: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    for name in [name for name in sys.modules if name.startswith(("sweeps.running.", "sweeps.search."))]:
-        monkeypatch.delitem(sys.modules, name)
-    code, _, err = elbosweep("resume", "x")
-    assert code == 2
-    assert "needs optuna: pip install 'elbosweep[sweeps]'" in err
+def test_a_missing_package_says_what_to_install(tmp_path: Path) -> None:
+    program = "import sys; sys.modules['optuna'] = None; from sweeps.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "resume", "x", "--runs-dir", str(tmp_path)]
+    done = subprocess.run(command, env=child_environment(), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "needs optuna: pip install 'elbosweep[sweeps]'" in done.stderr
 
 
 # --- reading a sweep ------------------------------------------------------------------------------------------------

@@ -41,7 +41,7 @@ def go_on(folder: Path, spec: SweepSpec = SPEC, most: int = 100) -> list[int]:
     suggester, ran = Suggester(planner, ledger, ledger.to_run_again(planner.plans)), []
     while len(ran) < most and isinstance(trial := suggester.suggest(""), dict):
         number = trial["number"]
-        run_trial(spec.trial(trial["overrides"]), ledger.trial_folder(number), report=lambda *_: None)
+        run_trial(trial["assignment"].config, ledger.trial_folder(number), report=lambda *_: None)
         ledger.conclude(number)
         ran.append(number)
     assert len(ran) == most or trial == Searcher.FINISHED
