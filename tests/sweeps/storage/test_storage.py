@@ -151,11 +151,10 @@ def test_a_wrong_bucket_and_a_wrong_server_are_one_line(server: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(60)
 def test_a_server_that_is_not_there_is_one_line(server: str) -> None:
-    began = time.monotonic()
     with pytest.raises(ConfigError, match="the server cannot be reached"):
         Storage.parse("s3://bucket/p?endpoint_override=127.0.0.1:1&scheme=http").check()
-    assert time.monotonic() - began < 30
 
 
 def test_a_disk_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
