@@ -10,7 +10,7 @@ PARALLEL ?= -n 2 --dist loadfile
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
-.PHONY: help install sweep resume smoke report dashboard sync status doctor calibrate test test-all check format audit bench reproduce notebook lock clean
+.PHONY: help install sweep resume smoke report dashboard sync status doctor calibrate schema test test-all check architecture format audit bench reproduce notebook lock clean
 
 help:  ## show the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1|/' | awk -F'|' '{printf "%-20s %s\n", $$1, $$2}'
@@ -54,6 +54,9 @@ doctor: $(STAMP)  ## what is installed, which devices and data are there, what i
 calibrate: $(STAMP)  ## every estimator against its exact value
 	$(BIN)/elbosweep calibrate
 
+schema: $(STAMP)  ## write anew what the report knows of the pipeline, after a kind was added
+	$(BIN)/python -m pipeline.trial.schema
+
 test: $(STAMP)  ## the tests
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
@@ -65,6 +68,9 @@ check: $(STAMP)  ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+architecture: $(STAMP)  ## draw the rooms and files in docs/architecture.md and README.md anew
+	$(BIN)/python -m tests.documents.architecture
 
 format: $(STAMP)  ## let ruff format and fix
 	$(BIN)/ruff format .

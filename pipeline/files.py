@@ -16,6 +16,9 @@ from pipeline.config import ConfigError
 
 log = logging.getLogger(__name__)
 
+DAMAGED = ".damaged"
+"""Ending of the name of a damaged file that was set aside."""
+
 
 def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Let `write` fill a temporary file beside `path`, bring it to the disk, and rename it: old or new, never half.
@@ -44,7 +47,7 @@ def write_atomic(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def full_disk(error: BaseException | None) -> str | None:
-    """The file or folder that found no space left, where that is what an error comes from; else None."""
+    """The file or folder on the full disk (or over its quota) that an error comes from; None for any other error."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return str(error.filename or error.strerror)
@@ -54,22 +57,23 @@ def full_disk(error: BaseException | None) -> str | None:
 
 def set_aside(path: Path, why: str) -> None:
     """Rename a damaged file to `NAME.damaged`, and say so."""
-    aside = path.with_name(path.name + ".damaged")
+    aside = path.with_name(path.name + DAMAGED)
     os.replace(path, aside)
     log.warning("%s is damaged (%s): set aside as %s, and not used", path, why, aside.name)
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write text in UTF-8."""
     write_atomic(path, lambda file: file.write(text.encode()))
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Indented JSON; a number that is not finite becomes null (JSON has none)."""
+    """Write indented JSON; a number that is not finite becomes null (JSON has none)."""
     write_text(path, json.dumps(_finite(value), indent=2) + "\n")
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """One JSON object a line."""
+    """Write one JSON object a line; a number that is not finite becomes null."""
     write_text(path, "".join(json.dumps(_finite(row)) + "\n" for row in rows))
 
 
@@ -82,7 +86,7 @@ def _finite(value: Any) -> Any:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; every failure is a ConfigError that names the file."""
+    """Read a JSON object; every failure is a ConfigError that names the file."""
     try:
         tree = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -95,9 +99,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON-lines file; nothing where there is none.
+    """Read the objects of a JSON-lines file; none where the file is missing.
 
-    A last line without its end was torn by a kill and is left out; damage anywhere else is a ConfigError.
+    A last line without its newline was cut off when its writer was killed, and is left out; damage anywhere else is a
+    ConfigError.
     """
     if not path.exists():
         return

@@ -1,4 +1,4 @@
-"""Many trials: orchestration and tracking."""
+"""Many trials: orchestration, the record on disk, tracking. Here only environment variables are set."""
 
 import os
 
@@ -24,3 +24,6 @@ for _name, _value in {
     "MALLOC_TRIM_THRESHOLD_": str(2**31),
 }.items():
     os.environ.setdefault(_name, _value)
+
+# Read when pydantic defines its first model: it would look through all installed packages for plugins, and we use none.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

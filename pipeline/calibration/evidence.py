@@ -8,10 +8,14 @@ from torch import Tensor
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
 from pipeline.calibration.cases import Case, expected_log_mean, linear_case
+from pipeline.calibration.kl_estimators import FITTING
 from pipeline.calibration.rows import Row, exact_row, mean_row, row, variance_row
 from pipeline.evaluation import annealing, evidence
-from pipeline.probability import kl as estimators
-from pipeline.probability.bounds import iwae_bound, jackknife
+from pipeline.model.vae import Terms
+from pipeline.probability.bounds import BOUNDS
+from pipeline.probability.kl.control_variate import best_coefficient
+from pipeline.probability.kl.estimator import SAMPLED, KLEstimator, Need
+from pipeline.probability.kl.registry import KL_ESTIMATORS
 
 
 def elbo_rows(generator: torch.Generator) -> list[Row]:
@@ -21,25 +25,36 @@ def elbo_rows(generator: torch.Generator) -> list[Row]:
     noise = torch.randn(100_000, 1, 3, generator=generator, dtype=torch.float64)
     with torch.no_grad():
         terms = case.vae.terms(case.x, noise)
-    kl, elbo = kl_divergence(q, case.vae.prior()), case.model.elbo(case.flat, q)
-    k1 = estimators.k1(terms.log_qz_x, terms.log_pz)
-    coefficient = estimators.control_variate_coefficient(terms.log_px_z[:1000], k1[:1000])
-    fresh = slice(1000, None)
-    mixed = terms.log_px_z[fresh] - estimators.control_variate_kl(k1[fresh], kl, coefficient)
-    draws = {
-        "elbo_closed_form": (0.0, terms.log_px_z - kl),
-        "elbo_monte_carlo": (1.0, terms.log_px_z - k1),
-        "elbo_control_variate": (float(coefficient), mixed),
-    }
     exact = case.model.reconstruction(case.flat, q)
-    rows = [
+    elbo = case.model.elbo(case.flat, q)
+    return [
         mean_row("reconstruction", "E log p(x|z)", terms.log_px_z, exact),
         exact_row("linear_gaussian", "ELBO + KL(q | posterior) = log p(x)", elbo + case.model.gap(case.flat, q),
                   case.model.log_px(case.flat)),
+        *(row for kl in KL_ESTIMATORS.values() if kl.elbo for row in _rows_of_elbo(case, q, terms, kl)),
     ]  # fmt: skip
-    for name, (share, values) in draws.items():
-        rows.append(mean_row(name, "ELBO", values, elbo))
-        rows.append(variance_row(name, "variance given x", values, elbo_variance(case, q, share)))
+
+
+def _rows_of_elbo(case: Case, q: Independent[Normal], terms: Terms, estimator: KLEstimator) -> list[Row]:
+    """Mean and variance of the ELBO with one KL estimator; the variance where the draws are a mixture of k1 and KL."""
+    needs: dict[Need, Tensor] = {
+        "log_pz": terms.log_pz,
+        "log_qz_x": terms.log_qz_x,
+        "kl": kl_divergence(q, case.vae.prior()),
+        "entropy": q.entropy(),
+    }
+    log_px_z, share = terms.log_px_z, {"closed_form": 0.0, "monte_carlo": 1.0}.get(estimator.name)
+    if "coefficient" in estimator.needs:
+        k1 = terms.log_qz_x - terms.log_pz
+        needs["coefficient"] = best_coefficient(log_px_z[:FITTING], k1[:FITTING])
+        log_px_z, share = log_px_z[FITTING:], float(needs["coefficient"])
+        needs |= {name: needs[name][FITTING:] for name in SAMPLED}
+    assert estimator.elbo is not None
+    draws = log_px_z - estimator.draws(needs)
+    rows = [mean_row(estimator.elbo.name, "ELBO", draws, case.model.elbo(case.flat, q))]
+    if share is not None:
+        exact = elbo_variance(case, q, share)
+        rows.append(variance_row(estimator.elbo.name, "variance given x", draws, exact))
     return rows
 
 
@@ -67,13 +82,10 @@ def bound_rows(generator: torch.Generator) -> list[Row]:
     rows = []
     for num in (1, 8, 64):
         log_weights = weights(num, 100_000 // num)
-        exact = expected_bound(case, q, num)
-        bounds = iwae_bound(log_weights, num)
-        rows.append(mean_row(f"iwae_{num}", "E log mean of K weights", bounds, exact, num))
-        if num > 1:
-            smaller = expected_bound(case, q, num - 1)
-            jackknifed = jackknife(log_weights)
-            rows.append(mean_row(f"jackknife_{num}", "JVI-1", jackknifed, num * exact - (num - 1) * smaller, num))
+        for bound in BOUNDS.values():
+            if bound.uses_all_draws and num >= bound.least_draws:
+                exact = bound.expectation(lambda count: expected_bound(case, q, count), num)
+                rows.append(mean_row(f"{bound.name}_{num}", bound.about, bound.of(log_weights), exact, num))
     second = (2 * (weights(100_000) - log_px)).exp()
     rows.append(
         mean_row("importance weights", "E w^2 / p(x)^2", second, case.model.log_weight_moment(case.flat, q).exp())

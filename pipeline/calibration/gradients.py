@@ -10,23 +10,14 @@ from torch import Tensor, nn
 from pipeline.calibration.cases import Case, expected_log_mean, linear_case
 from pipeline.calibration.rows import Row, mean_row
 from pipeline.config import LinearConfig, TrialConfig, parse
+from pipeline.probability.gradients.registry import GRADIENT_ESTIMATORS
+from pipeline.probability.kl.registry import KL_ESTIMATORS
 from pipeline.training.objectives import build_objective
 
 COPIES = 256
 """Copies of each image in one backward pass."""
 REPEATS = 40
-
-ELBO_VARIANTS = (
-    ("pathwise", "closed_form"),
-    ("pathwise", "monte_carlo"),
-    ("pathwise", "monte_carlo_k3"),
-    ("pathwise", "cross_entropy"),
-    ("pathwise", "control_variate"),
-    ("stl", "monte_carlo"),
-    ("score_function", "closed_form"),
-    ("score_function", "monte_carlo"),
-)
-IWAE_VARIANTS = ("pathwise", "dreg", "score_function")
+"""Backward passes of each estimator, whose spread gives the standard error."""
 
 
 def gradient_rows(generator: torch.Generator) -> list[Row]:
@@ -36,13 +27,26 @@ def gradient_rows(generator: torch.Generator) -> list[Row]:
     exact_elbo = _gradients(case, elbo_loss(case))
     exact_iwae = _gradients(case, iwae_loss(case, 4))
     rows = []
-    for gradient, kl in ELBO_VARIANTS:
-        config = _trial(gradient, {"name": "elbo", "num_samples": 4}, kl)
-        rows += _rows(f"{gradient}, {kl}", "ELBO, L = 4", case, config, exact_elbo, generator)
-    for gradient in IWAE_VARIANTS:
-        config = _trial(gradient, {"name": "iwae", "num_samples": 2, "num_importance_samples": 4})
-        rows += _rows(f"{gradient}, iwae", "IWAE, K = 4", case, config, exact_iwae, generator)
+    for name, kl in elbo_variants():
+        config = _trial(name, {"name": "elbo", "num_samples": 4}, kl)
+        rows += _rows(f"{name}, {kl}", "ELBO, L = 4", case, config, exact_elbo, generator)
+    for gradient in GRADIENT_ESTIMATORS.values():
+        if "iwae" in gradient.objectives:
+            config = _trial(gradient.name, {"name": "iwae", "num_samples": 2, "num_importance_samples": 4})
+            rows += _rows(f"{gradient.name}, iwae", "IWAE, K = 4", case, config, exact_iwae, generator)
     return rows
+
+
+def elbo_variants() -> list[tuple[str, str]]:
+    """Names of gradient and KL estimators: the pathwise gradient of every KL, the other gradients of a closed-form and
+    of a sampled KL where they take it."""
+    variants = []
+    for gradient in GRADIENT_ESTIMATORS.values():
+        for kl in KL_ESTIMATORS.values():
+            chosen = gradient.name == "pathwise" or kl.name in ("closed_form", "monte_carlo")
+            if chosen and "elbo" in gradient.objectives and gradient.takes(kl):
+                variants.append((gradient.name, kl.name))
+    return variants
 
 
 def elbo_loss(case: Case) -> Tensor:
@@ -90,8 +94,8 @@ def _gradients(case: Case, loss: Tensor) -> dict[str, Tensor]:
         "decoder": case.vae.decoder_parameters,
     }
     for part, parameters in parts.items():
-        found = torch.autograd.grad(loss, parameters(), retain_graph=True)
-        gradients[part] = torch.cat([gradient.flatten() for gradient in found])
+        of_part = torch.autograd.grad(loss, parameters(), retain_graph=True)
+        gradients[part] = torch.cat([gradient.flatten() for gradient in of_part])
     return gradients
 
 

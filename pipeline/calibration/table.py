@@ -12,21 +12,23 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from pipeline.calibration import evidence as calibration_evidence
-from pipeline.calibration import gradients as calibration_gradients
-from pipeline.calibration import kl as calibration_kl
+from pipeline.calibration.evidence import annealing_rows, bound_rows, elbo_rows, evidence_rows
+from pipeline.calibration.gradients import gradient_rows
+from pipeline.calibration.kl_estimators import kl_rows
+from pipeline.calibration.latent_space import latent_space_rows
 from pipeline.calibration.rows import Row
+from pipeline.calibration.schemes import scheme_rows
 from pipeline.probability.sampling import replicate_seed
 
 SECTIONS: dict[str, Callable[[torch.Generator], list[Row]]] = {
-    "KL estimators": calibration_kl.kl_rows,
-    "sampling schemes": calibration_kl.sampling_rows,
-    "latent space": calibration_kl.latent_space_rows,
-    "ELBO": calibration_evidence.elbo_rows,
-    "bounds": calibration_evidence.bound_rows,
-    "evidence": calibration_evidence.evidence_rows,
-    "annealing": calibration_evidence.annealing_rows,
-    "gradients": calibration_gradients.gradient_rows,
+    "KL estimators": kl_rows,
+    "sampling schemes": scheme_rows,
+    "latent space": latent_space_rows,
+    "ELBO": elbo_rows,
+    "bounds": bound_rows,
+    "evidence": evidence_rows,
+    "annealing": annealing_rows,
+    "gradients": gradient_rows,
 }
 LIMIT = 5.0
 """Largest |z| that passes: a chance of 6e-7 for each row."""

@@ -31,7 +31,8 @@ from pipeline.config.options import (
     spelled_out,
 )
 from pipeline.config.reading import config_hash, flatten, load, override, parse, read_yaml
-from pipeline.config.trial import TrialConfig, fusable
+from pipeline.config.rules import fusable
+from pipeline.config.trial import TrialConfig
 
 __all__ = [
     "DATASETS",

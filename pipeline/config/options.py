@@ -1,7 +1,8 @@
 """The options of a trial, one class per choice: names, types, bounds and defaults.
 
 Options that only make sense for one choice live inside that choice (`objective.num_importance_samples` exists for
-`iwae` alone); rules that tie several options together are in `config.py`.
+`iwae` alone); rules that tie several options together are in `rules.py`. The names of estimators and sampling schemes
+come from `pipeline.probability.names`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,16 @@ from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from pipeline.probability.names import (
+    GRADIENT_ESTIMATOR_NAMES,
+    KL_ESTIMATOR_NAMES,
+    SCHEME_NAMES,
+    GradientEstimatorName,
+    KLEstimatorName,
+    Scheme,
+)
+from pipeline.probability.schemes.registry import SCHEMES
+
 MANY = 10_000_000
 """More images, draws or steps than this are a slip of the pen."""
 Width = Annotated[int, Field(ge=1, le=65536)]
@@ -18,6 +29,8 @@ Count = Annotated[int, Field(ge=1, le=MANY)]
 
 
 class Frozen(BaseModel):
+    """An immutable section of the configuration: no unknown keys, no NaN, every default checked."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
@@ -65,6 +78,8 @@ DATASETS = ("digits", "mnist", "fashion_mnist", "kmnist", "emnist_digits", "omni
 
 
 class DataConfig(Frozen):
+    """Which images, how many grey levels they have, and how they are split."""
+
     name: str = "digits"
     """One of DATASETS, or `npz:PATH`."""
     levels: int = Field(16, ge=2, le=256)
@@ -86,32 +101,46 @@ class DataConfig(Frozen):
 
 
 class MLPConfig(Frozen):
+    """Fully connected encoder and decoder."""
+
     name: Literal["mlp"] = "mlp"
     hidden: tuple[Width, ...] = Field((256, 256), min_length=1, max_length=16)
 
 
 class CNNConfig(Frozen):
+    """Convolutional encoder and decoder."""
+
     name: Literal["cnn"] = "cnn"
     channels: int = Field(32, ge=1, le=1024)
 
 
 class LinearConfig(Frozen):
+    """One affine map each way: the model is then probabilistic PCA, with a Gaussian likelihood."""
+
     name: Literal["linear"] = "linear"
 
 
 class GaussianPosterior(Frozen):
+    """q(z|x) with independent Gaussian dimensions."""
+
     name: Literal["gaussian"] = "gaussian"
 
 
 class FullGaussianPosterior(Frozen):
+    """q(z|x) Gaussian with a full covariance matrix."""
+
     name: Literal["full_gaussian"] = "full_gaussian"
 
 
 class LaplacePosterior(Frozen):
+    """q(z|x) with independent Laplace dimensions."""
+
     name: Literal["laplace"] = "laplace"
 
 
 class FlowPosterior(Frozen):
+    """q(z|x) as a normalising flow."""
+
     name: Literal["flow"] = "flow"
     transforms: int = Field(2, ge=1, le=64)
     hidden: tuple[Width, ...] = Field((64, 64), min_length=1)
@@ -122,44 +151,62 @@ class FlowPosterior(Frozen):
 
 
 class StandardNormalPrior(Frozen):
+    """p(z) = N(0, I)."""
+
     name: Literal["standard_normal"] = "standard_normal"
 
 
 class LaplacePrior(Frozen):
+    """p(z) with independent Laplace(0, 1) dimensions."""
+
     name: Literal["laplace"] = "laplace"
 
 
 class MixturePrior(Frozen):
+    """p(z) as a mixture of Gaussians with learned components."""
+
     name: Literal["mixture"] = "mixture"
     components: int = Field(10, ge=1, le=10000)
 
 
 class VampPrior(Frozen):
+    """p(z) as the mean of the posteriors of learned images (Tomczak & Welling 2018)."""
+
     name: Literal["vamp"] = "vamp"
     pseudo_inputs: int = Field(50, ge=1, le=10000)
 
 
 class FlowPrior(Frozen):
+    """p(z) as a normalising flow."""
+
     name: Literal["flow"] = "flow"
     transforms: int = Field(2, ge=1, le=64)
     hidden: tuple[Width, ...] = Field((64, 64), min_length=1)
 
 
 class CategoricalLikelihood(Frozen):
+    """Each pixel has a probability for each grey level."""
+
     name: Literal["categorical"] = "categorical"
 
 
 class BernoulliLikelihood(Frozen):
+    """Each pixel is black or white."""
+
     name: Literal["bernoulli"] = "bernoulli"
 
 
 class GaussianLikelihood(Frozen):
+    """Each pixel is Gaussian around the decoder's output, with one standard deviation for all, in grey values."""
+
     name: Literal["gaussian"] = "gaussian"
     scale: float = Field(1.0, gt=0)
     learn_scale: bool = False
 
 
 class ModelConfig(Frozen):
+    """Size of z, and the parts of the model."""
+
     latent_dim: int = Field(8, ge=1, le=4096)
     network: MLPConfig | CNNConfig | LinearConfig = Field(MLPConfig(), discriminator="name")
     posterior: GaussianPosterior | FullGaussianPosterior | LaplacePosterior | FlowPosterior = Field(
@@ -177,10 +224,12 @@ class ModelConfig(Frozen):
 
 
 class ElboObjective(Frozen):
+    """The evidence lower bound, with its variants beta-VAE, KL warm-up and free bits."""
+
     name: Literal["elbo"] = "elbo"
     num_samples: int = Field(1, ge=1, le=65536)
     """L: draws of z per image in each training step."""
-    sampling: Literal["iid", "antithetic", "sobol"] = "iid"
+    sampling: Scheme = SCHEME_NAMES[0]
     beta: float = Field(1.0, ge=0)
     kl_warmup_epochs: int = Field(0, ge=0, le=100000)
     """The KL term's weight rises linearly from 0 to beta over so many epochs."""
@@ -189,28 +238,34 @@ class ElboObjective(Frozen):
 
 
 class IwaeObjective(Frozen):
+    """The importance-weighted bound (Burda et al. 2016)."""
+
     name: Literal["iwae"] = "iwae"
     num_samples: int = Field(1, ge=1, le=65536)
     """L: outer averages of the K-sample bound in each training step."""
-    sampling: Literal["iid", "antithetic", "sobol"] = "iid"
+    sampling: Scheme = SCHEME_NAMES[0]
     num_importance_samples: int = Field(8, ge=1, le=65536)
     """K: draws inside the logarithm."""
 
 
 class KLConfig(Frozen):
-    estimator: Literal["closed_form", "monte_carlo", "monte_carlo_k3", "cross_entropy", "control_variate"] = (
-        "closed_form"
-    )
+    """How the KL term of the ELBO is estimated."""
+
+    estimator: KLEstimatorName = KL_ESTIMATOR_NAMES[0]
 
 
 class GradientConfig(Frozen):
-    estimator: Literal["pathwise", "stl", "dreg", "score_function"] = "pathwise"
+    """How the bound's gradient is estimated."""
+
+    estimator: GradientEstimatorName = GRADIENT_ESTIMATOR_NAMES[0]
 
 
 # --- work -----------------------------------------------------------------------------------------------------------
 
 
 class TrainingConfig(Frozen):
+    """Length, step size and arithmetic of the training."""
+
     epochs: int = Field(30, ge=0, le=100000)
     """0 measures the model before training: a control."""
     batch_size: int = Field(128, ge=1, le=MANY)
@@ -249,7 +304,7 @@ class VarianceConfig(Frozen):
     images: int = Field(128, ge=0, le=MANY)
     draws: int = Field(1024, ge=8, le=MANY)
     num_samples: tuple[Count, ...] = Field((1, 2, 4, 8, 16, 32, 64, 128), min_length=1)
-    sampling: tuple[Literal["iid", "antithetic", "sobol"], ...] = ("iid", "antithetic", "sobol")
+    sampling: tuple[Scheme, ...] = SCHEME_NAMES
     num_importance_samples: tuple[Count, ...] = (1, 8, 64)
     gradient_repeats: int = Field(64, ge=0, le=MANY)
     """Repeats of each gradient estimator on one minibatch; 0 switches the gradient study off."""
@@ -269,8 +324,8 @@ class VarianceConfig(Frozen):
         if self.images and self.draws < 4 * largest:
             raise ValueError(f"draws must be at least 4 times the largest of num_samples ({largest}), got {self.draws}")
         for length in self.num_samples:
-            if "sobol" in self.sampling and length & (length - 1):
-                raise ValueError(f"num_samples must be powers of two with sampling 'sobol', got {length}")
-            if "antithetic" in self.sampling and length > 1 and length % 2:
-                raise ValueError(f"num_samples must be 1 or even with sampling 'antithetic', got {length}")
+            for scheme in reversed(SCHEMES.values()):  # the strictest rule first
+                if scheme.name in self.sampling and length > 1 and not scheme.allows(length):
+                    rule = f"must be {scheme.sizes_of_a_study} with sampling {scheme.name!r}"
+                    raise ValueError(f"num_samples {rule}, got {length}")
         return self

@@ -1,12 +1,8 @@
-"""Images as grey levels: read, quantised, split, and kept in memory as one uint8 tensor per split.
+"""Images as grey levels: read from their source, quantised or binarised, one uint8 tensor per split in memory.
 
-`digits` is embedded in scikit-learn and needs no download. The others are torchvision's data sets, read from
-torchvision's own folder layout (`MNIST/raw/train-images-idx3-ubyte`, plain or `.gz`), read-only, and downloaded by
-torchvision where they are missing. `npz:PATH` reads one's own images:
-
-    images                   [N, H, W], split 70/15/15 (stratified where `labels` [N] is there too); or
-    train, validation, test  [N, H, W] each, used as they are (`train_labels`, ... optional)
-    full_scale               optional scalar: the value of white (default 255 for uint8, 1 for floats and booleans)
+`digits` is embedded in scikit-learn and needs no download. `npz:PATH` reads one's own images (`pipeline.data.npz`). The
+others are torchvision's data sets, read from torchvision's own folder layout (`MNIST/raw/train-images-idx3-ubyte`,
+plain or `.gz`) and downloaded by torchvision where they are missing.
 """
 
 from __future__ import annotations
@@ -22,7 +18,8 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from pipeline.config import ConfigError, DataConfig
-from pipeline.data.sources import SPLITS, Split, read_digits, read_npz, read_torchvision
+from pipeline.data.sources import source_of
+from pipeline.data.splits import SPLITS, Split
 
 
 @dataclass(frozen=True)
@@ -81,12 +78,7 @@ def load(config: DataConfig, data_dir: Path | None = None, download: bool = True
     Raises:
         ConfigError: the data are missing, cannot be downloaded or are malformed; says which files go where.
     """
-    if config.name.startswith("npz:"):
-        splits, full_scale = read_npz(Path(config.name.removeprefix("npz:")).expanduser(), config.split_seed)
-    elif config.name == "digits":
-        splits, full_scale = read_digits(config.split_seed)
-    else:
-        splits, full_scale = read_torchvision(config, data_dir, download)
+    splits, full_scale = source_of(config).read(config, data_dir, download)
     if config.train_images is not None:
         train = splits["train"]
         if config.train_images > len(train.pixels):
@@ -94,13 +86,12 @@ def load(config: DataConfig, data_dir: Path | None = None, download: bool = True
                 f"data.train_images must be at most {len(train.pixels)}, the training images of {config.name}, "
                 f"got {config.train_images}"
             )
-        labels = None if train.labels is None else train.labels[: config.train_images]
-        splits["train"] = Split(train.pixels[: config.train_images], labels)
-    return _assemble(config, splits, full_scale)
+        splits["train"] = train[: config.train_images]
+    return assemble(config, splits, full_scale)
 
 
-def _assemble(config: DataConfig, splits: dict[str, Split], full_scale: float) -> ImageData:
-    """Quantise or binarise each split and sign the result."""
+def assemble(config: DataConfig, splits: dict[str, Split], full_scale: float) -> ImageData:
+    """Quantise or binarise each split, and compute the checksum of the result."""
     levels, intensities = config.levels, None
     tensors: dict[str, Tensor] = {}
     if config.binarization == "none":
@@ -125,7 +116,7 @@ def _assemble(config: DataConfig, splits: dict[str, Split], full_scale: float) -
 
 
 def quantise(pixels: np.ndarray, levels: int, full_scale: float) -> Tensor:
-    """`min(floor(levels * x / full_scale), levels - 1)`: for bytes by a table of exact integer arithmetic."""
+    """Pixels -> levels, min(floor(levels * x / full_scale), levels - 1): for bytes from a table of exact integers."""
     if pixels.dtype == np.uint8 and float(full_scale).is_integer():
         level = (np.arange(256) * levels // int(full_scale)).clip(max=levels - 1).astype(np.uint8)[pixels]
     else:
@@ -134,7 +125,7 @@ def quantise(pixels: np.ndarray, levels: int, full_scale: float) -> Tensor:
 
 
 def histogram_floor(data: ImageData) -> dict[str, float]:
-    """What a model without z can reach at best: nats per image under each pixel's own histogram of the training split.
+    """The floor for a model without z: nats per image under each pixel's own histogram of the training split.
 
     The histograms are smoothed by one count per level. A VAE below this floor uses its latent variables.
 
@@ -148,7 +139,7 @@ def histogram_floor(data: ImageData) -> dict[str, float]:
 
 
 def _counts(images: UInt8[Tensor, "image height width"], levels: int) -> Float[Tensor, "pixel level"]:
-    """How often each pixel takes each level; in chunks, since the indices are eight times the images."""
+    """Count how often each pixel takes each level; in chunks, since the indices take eight times the images' memory."""
     pixels = images[0].numel()
     offsets = torch.arange(pixels, device=images.device) * levels
     counts = torch.zeros(pixels * levels, dtype=torch.int64, device=images.device)

@@ -200,9 +200,7 @@ def from_posterior(vae: VAE, x: Tensor, generator: torch.Generator, *, num_tempe
 
     def draw_start(num: int) -> Tensor:
         with torch.no_grad():
-            shape = (num, len(x), vae.latent_dim)
-            noise = torch.randn(shape, generator=generator, dtype=vae.dtype, device=vae.device)
-            z: Tensor = distributions.reparameterise(q, noise)
+            z: Tensor = distributions.reparameterise(q, vae.noise("iid", num, len(x), generator))
         return z
 
     return Path(draw_start, q.log_prob, log_joint_of(vae, x), num_temperatures, 1.0, scale=draw_start(64).std(0))

@@ -1,4 +1,4 @@
-"""What a trained replicate really is, on held-out images: the bound ladder, where the bound is lost, what z carries.
+"""The evaluation of a trained replicate on held-out images: the bound ladder, where the bound is lost, what z carries.
 
 Everything is in nats per image unless its name says otherwise, with a standard error over images. Rungs share their
 draws, each decoded once.
@@ -38,6 +38,8 @@ TAIL_IMAGES = 256
 
 @dataclass(frozen=True)
 class Evaluation:
+    """What an evaluation gives: scalars, rows of a table, and doubts."""
+
     metrics: dict[str, float]
     """Means over images, and `NAME.standard_error`."""
     evidence_rows: list[dict[str, Any]] = field(default_factory=list)
@@ -106,6 +108,8 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Measured:
+    """The ladder's values, image by image."""
+
     rungs: Rungs
     spreads: dict[int, Tensor]
     """Standard deviation of the K-sample bound over blocks of K draws, by K; only where there are two blocks."""
@@ -114,7 +118,7 @@ class Measured:
 
 
 def _ladder(context: Context) -> Measured:
-    """Images pass in chunks: neither their number nor that of the draws raises the memory needed."""
+    """Measure all rungs, in chunks of images: neither their number nor that of the draws raises the memory needed."""
     vae, config = context.vae, context.config
     inner = sorted(set(config.num_importance_samples))
     num_draws = max(config.num_samples, context.largest_inner)
@@ -144,7 +148,7 @@ def _ladder(context: Context) -> Measured:
 
 
 def _annealed(context: Context) -> Float[Tensor, " image"] | None:
-    """Annealed importance sampling from q(z|x) to the posterior on the first `ais_images` images."""
+    """Estimate log p(x) of the first `ais_images` images by annealed importance sampling, from q(z|x)."""
     vae, config = context.vae, context.config
     if config.ais_images == 0:
         return None
@@ -162,7 +166,7 @@ def _annealed(context: Context) -> Float[Tensor, " image"] | None:
 
 
 def _gaps(context: Context, annealed: Tensor | None) -> Rungs:
-    """Approximation and amortisation gap of the first `gap_images` images.
+    """Measure the approximation and the amortisation gap of the first `gap_images` images.
 
     log p(x) is the best bound at hand, by its mean: importance weighting from q or from q*, or AIS where it was run on
     all these images. A better one would only widen the approximation gap.
@@ -195,18 +199,20 @@ def _gaps(context: Context, annealed: Tensor | None) -> Rungs:
 def _latent_space(context: Context) -> dict[str, float]:
     if len(context.images) < 2:
         return {}
-    found = latent_space.measure(context.vae, context.images, context.generator("latent space"))
+    carried = latent_space.measure(context.vae, context.images, context.generator("latent space"))
     context.progress("latent space", 1.0)
-    parts = {"mutual_information": found.mutual_information, "aggregate_kl": found.aggregate_kl}
-    return {"active_units": float(found.active_units)} | _means(parts)
+    parts = {"mutual_information": carried.mutual_information, "aggregate_kl": carried.aggregate_kl}
+    return {"active_units": float(carried.active_units)} | _means(parts)
 
 
 # --- log p(x) of single images, by number of draws ------------------------------------------------------------------
 
 
 def _evidence(context: Context, measured: Measured, annealed: Tensor | None) -> tuple[list[dict[str, Any]], Rungs]:
-    """Prior Monte Carlo against importance weighting and AIS on the first `prior_images` images: rows, and scalars of
-    the largest number of prior draws."""
+    """Compare prior Monte Carlo with importance weighting and AIS on the first `prior_images` images.
+
+    Returns rows, and scalars of the largest number of prior draws.
+    """
     config = context.config
     if config.prior_draws == 0:
         return [], {}
@@ -241,7 +247,7 @@ def _reference(context: Context, x: Tensor, others: list[Tensor]) -> Float[Tenso
     log_weights = (draw_terms(vae, part, vae.posterior(part), num_draws, generator).log_weights for part in parts)
     best = torch.cat([log_mean_exp(weights) for weights in log_weights])
     for other in others:
-        mean, error = ladder.mean_and_error(other[: len(x)] - best)
+        mean, error = ladder.mean_over_images(other[: len(x)] - best)
         if mean > 3 * error:
             best = other[: len(x)]
     return best
@@ -255,15 +261,15 @@ def _best(bounds: list[Float[Tensor, " image"]]) -> Float[Tensor, " image"]:
 
 
 def _means(rungs: Rungs) -> dict[str, float]:
-    """Mean over images and `.standard_error`, what is not finite left out."""
+    """Take means over images, with `.standard_error`; what is not a number is left out."""
     metrics = {}
     for name, value in rungs.items():
-        metrics[name], metrics[f"{name}.standard_error"] = ladder.mean_and_error(value)
+        metrics[name], metrics[f"{name}.standard_error"] = ladder.mean_over_images(value)
     return {name: value for name, value in metrics.items() if value == value}
 
 
 def _bits_per_dim(rungs: Rungs, num_pixels: int) -> dict[str, float]:
-    """`bits_per_dim` is the ELBO's; other rungs carry their name before it."""
+    """Turn rungs into bits per dimension: `bits_per_dim` is the ELBO's, other rungs carry their name before it."""
     bits: Rungs = {}
     for name, value in rungs.items():
         if name in ("elbo", "ais") or name.startswith("iwae_"):

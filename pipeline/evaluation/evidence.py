@@ -19,14 +19,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pipeline.probability import distributions, sampling
+from pipeline.probability import distributions
 
 if TYPE_CHECKING:
     from pipeline.model.vae import VAE
 
 Draw = Callable[[int], Float[Tensor, "sample batch"]]
-"""n -> log-weights of n new independent draws for every image."""
+"""Takes n, gives log-weights of n new independent draws for every image."""
 LogDensity = Callable[[Float[Tensor, "sample batch latent"]], Float[Tensor, "sample batch"]]
+"""Takes z, gives a log-density of it for every image."""
 
 
 @dataclass(frozen=True)
@@ -211,19 +212,17 @@ def chunks(total: int, chunk: int) -> Iterator[int]:
 
 
 def posterior_draws(vae: VAE, x: Tensor, generator: torch.Generator) -> Draw:
-    """Log importance weights log p(x, z) - log q(z|x), z ~ q(z|x), for `importance_bound` and `jackknife_bound`."""
+    """Draws of log importance weights log p(x, z) - log q(z|x), for `importance_bound` and `jackknife_bound`."""
 
     @torch.no_grad()
     def draw(num: int) -> Tensor:
-        size = (num, len(x), vae.latent_dim)
-        noise = sampling.draw("iid", *size, generator=generator, dtype=vae.dtype, device=vae.device)
-        return vae.log_weights(x, noise)
+        return vae.log_weights(x, vae.noise("iid", num, len(x), generator))
 
     return draw
 
 
 def prior_draws(vae: VAE, x: Tensor, generator: torch.Generator) -> Draw:
-    """log p(x|z), z ~ p(z), for `prior_monte_carlo`. Images share the draws: one decoding serves them all."""
+    """Draws of log p(x|z) with z ~ p(z), for `prior_monte_carlo`. Images share the draws: one decoding serves all."""
 
     @torch.no_grad()
     def draw(num: int) -> Tensor:
@@ -235,14 +234,14 @@ def prior_draws(vae: VAE, x: Tensor, generator: torch.Generator) -> Draw:
 
 
 def log_joint_of(vae: VAE, x: Tensor) -> LogDensity:
-    """z -> log p(x, z), for `quadrature` and annealing."""
+    """The function z -> log p(x, z), for `quadrature` and annealing."""
     with torch.no_grad():
         prior = vae.prior()
     return lambda z: vae.log_px_z(x, z) + prior.log_prob(z)
 
 
 def simulate(vae: VAE, num: int, generator: torch.Generator) -> tuple[Tensor, Float[Tensor, "num latent"]]:
-    """Images of the model itself with the z that made them: an exact posterior draw each, which BDMC needs."""
+    """Draw images from the model itself, with the z that made them: an exact posterior draw each, which BDMC needs."""
     with torch.no_grad():
         z = distributions.sample(vae.prior(), num, generator)
         return vae.decode(z).sample(generator), z

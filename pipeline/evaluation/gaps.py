@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from pipeline.model.vae import VAE
-from pipeline.probability import sampling
-from pipeline.probability.distributions import path_log_prob, reparameterise
+from pipeline.probability.distributions import reparameterise
+from pipeline.probability.gradients.estimator import path_log_prob
 
 DRAWS = 8
 """Draws per step: four antithetic pairs, which cancel the odd part of the gradient's noise."""
@@ -35,9 +35,7 @@ def optimise(vae: VAE, x: Tensor, steps: int, generator: torch.Generator) -> Dis
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     with torch.enable_grad():
         for _ in range(steps):
-            noise = sampling.draw(
-                "antithetic", DRAWS, len(x), vae.latent_dim, generator=generator, dtype=vae.dtype, device=vae.device
-            )
+            noise = vae.noise("antithetic", DRAWS, len(x), generator)
             (features.grad,) = torch.autograd.grad(-_elbo(vae, x, features, noise).sum(), features)
             optimizer.step()
             schedule.step()

@@ -25,6 +25,8 @@ P_VALUE = 1e-6
 
 
 class Comparison(NamedTuple):
+    """A pair of rungs, one of which must not exceed the other in expectation."""
+
     lower: str
     upper: str
     equal: bool = False
@@ -32,7 +34,7 @@ class Comparison(NamedTuple):
 
 
 def per_image(terms: DrawTerms, num_samples: int, num_importance_samples: Iterable[int]) -> dict[str, Tensor]:
-    """Every rung for every image, [image], in nats.
+    """Compute every rung for every image, [image], in nats.
 
     The ELBO and its terms are averages over the first `num_samples` draws. The K-sample bound is averaged over all
     disjoint blocks of K draws that there are: the same expectation as one block, less noise.
@@ -62,7 +64,7 @@ def importance_blocks(
 
 
 def comparisons(num_importance_samples: Iterable[int]) -> list[Comparison]:
-    """Which rungs must stand below which."""
+    """List which rungs must stand below which."""
     names = [f"iwae_{inner}" for inner in sorted(set(num_importance_samples))]
     rungs = ["elbo", *names]
     return [
@@ -72,7 +74,7 @@ def comparisons(num_importance_samples: Iterable[int]) -> list[Comparison]:
 
 
 def violations(rungs: dict[str, Float[Tensor, " image"]], pairs: Iterable[Comparison]) -> list[str]:
-    """Reasons to doubt the numbers, one line each; empty for a sound ladder."""
+    """List reasons to doubt the numbers, one line each; empty for a sound ladder."""
     reasons = [
         f"{name} is not finite on {int((~value.isfinite()).sum())} of {value.numel()} images"
         for name, value in rungs.items()
@@ -82,7 +84,7 @@ def violations(rungs: dict[str, Float[Tensor, " image"]], pairs: Iterable[Compar
         return reasons
     for lower, upper, equal in pairs:
         difference = (rungs[upper] - rungs[lower]).double()
-        mean, standard_error = mean_and_error(difference)
+        mean, standard_error = mean_over_images(difference)
         if not _contradicts(mean, standard_error, difference.numel(), rungs[upper], equal):
             continue
         rule = f"{lower} must equal {upper}" if equal else f"{lower} must not exceed {upper}"
@@ -94,7 +96,7 @@ def violations(rungs: dict[str, Float[Tensor, " image"]], pairs: Iterable[Compar
 
 
 def _contradicts(mean: float, standard_error: float, images: int, scale: Tensor, equal: bool) -> bool:
-    """A t test on the paired differences; what float32 rounding can explain is no contradiction."""
+    """Whether a t test on the paired differences contradicts the order; what float32 rounding explains does not."""
     rounding = 16 * torch.finfo(torch.float32).eps * float(scale.abs().mean())
     distance = abs(mean) if equal else -mean
     if images < 2 or distance <= rounding:
@@ -104,7 +106,7 @@ def _contradicts(mean: float, standard_error: float, images: int, scale: Tensor,
     return float(stats.t.sf(distance / standard_error, images - 1)) < P_VALUE
 
 
-def mean_and_error(values: Float[Tensor, " image"]) -> tuple[float, float]:
+def mean_over_images(values: Float[Tensor, " image"]) -> tuple[float, float]:
     """Mean over images and its standard error (NaN for one image)."""
     values = values.double()
     error = float(values.std()) / math.sqrt(values.numel()) if values.numel() > 1 else math.nan

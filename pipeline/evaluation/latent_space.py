@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from pipeline.model.vae import VAE
-from pipeline.probability import sampling
 from pipeline.probability.diagnostics import active_units, aggregate_kl, mutual_information
 from pipeline.probability.distributions import log_aggregate_posterior, reparameterise
 
@@ -57,7 +56,4 @@ def _loc(vae: VAE, q: Distribution, generator: torch.Generator) -> Float[Tensor,
 
 
 def _draw(vae: VAE, q: Distribution, num_draws: int, generator: torch.Generator) -> Float[Tensor, "draw image dim"]:
-    noise = sampling.draw(
-        "iid", num_draws, q.batch_shape[0], vae.latent_dim, generator=generator, dtype=vae.dtype, device=vae.device
-    )
-    return reparameterise(q, noise)
+    return reparameterise(q, vae.noise("iid", num_draws, q.batch_shape[0], generator))

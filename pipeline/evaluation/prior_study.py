@@ -100,14 +100,14 @@ def rows(
     return [
         {
             "image": image,
-            "estimator": found.estimator,
-            "num_draws": found.num_draws,
-            "log_evidence": float(found.value[image]),
-            "bias": float(found.value[image] - reference[image]),
-            "spread": None if found.spread is None else float(found.spread[image]),
+            "estimator": estimate.estimator,
+            "num_draws": estimate.num_draws,
+            "log_evidence": float(estimate.value[image]),
+            "bias": float(estimate.value[image] - reference[image]),
+            "spread": None if estimate.spread is None else float(estimate.spread[image]),
             "reference": float(reference[image]),
             "kl": float(kl[image]),
         }
-        for found in estimates
-        for image in range(min(len(reference), len(found.value)))
+        for estimate in estimates
+        for image in range(min(len(reference), len(estimate.value)))
     ]

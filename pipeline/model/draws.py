@@ -1,4 +1,4 @@
-"""Draws z ~ q(z|x) of a trained model, each decoded exactly once: three log-densities per draw are all that is kept.
+"""Draws z ~ q(z|x) of a trained model, each decoded exactly once; only three log-densities per draw are kept.
 
 Every bound, at every number of draws, is made of these. Logits live only for one block of decodes, and never grow with
 the number of images or draws.
@@ -15,18 +15,18 @@ from torch import Tensor
 from torch.distributions import Distribution, kl_divergence
 
 from pipeline.model.vae import MAX_DECODES, VAE
-from pipeline.probability import sampling
 from pipeline.probability.distributions import reparameterise
+from pipeline.probability.names import Scheme
 
 MAX_LOGITS = 2**24
 """Outputs of the decoder held at once; with what the likelihood makes of them about 200 MB in float32."""
 
 Progress = Callable[[str, float], None]
-"""Told the name of a part of the work, and its finished fraction."""
+"""Called with the name of a part of the work, and its finished fraction."""
 
 
 class DrawTerms(NamedTuple):
-    """Log-densities of each draw, and closed forms of each image (None: there is none); float64, in nats."""
+    """Log-densities of each draw, and closed forms for each image (None: torch knows none); float64, in nats."""
 
     log_px_z: Float[Tensor, "sample image"]
     log_pz: Float[Tensor, "sample image"]
@@ -47,11 +47,11 @@ def draw_terms(
     num_draws: int,
     generator: torch.Generator,
     *,
-    scheme: sampling.Scheme = "iid",
+    scheme: Scheme = "iid",
     group: int = 1,
     report: Callable[[float], None] | None = None,
 ) -> DrawTerms:
-    """`num_draws` draws of z ~ q for every image.
+    """Make `num_draws` draws of z ~ q for every image.
 
     Args:
         vae: the model.
@@ -65,16 +65,14 @@ def draw_terms(
     """
     prior = vae.prior()
     batch, dim = len(x), vae.latent_dim
-    outputs = vae.num_pixels * int(vae.likelihood.num_parameters)  # type: ignore[arg-type]
+    outputs = vae.num_pixels * vae.likelihood.num_parameters
     decodes = max(1, min(MAX_DECODES, MAX_LOGITS // outputs))
     per_block = max(1, decodes // (batch * group))
     total = num_draws // group
     blocks: list[tuple[Tensor, Tensor, Tensor]] = []
     for start in range(0, total, per_block):
         groups = min(per_block, total - start)
-        noise = sampling.draw(
-            scheme, group, groups * batch, dim, generator=generator, dtype=vae.dtype, device=vae.device
-        )
+        noise = vae.noise(scheme, group, groups * batch, generator)
         # [group, groups * batch, dim] -> the sample axis runs through one group after the other.
         noise = noise.view(group, groups, batch, dim).transpose(0, 1).reshape(groups * group, batch, dim)
         z = reparameterise(q, noise)
@@ -88,7 +86,7 @@ def draw_terms(
 
 
 def closed_kl(q: Distribution, prior: Distribution) -> Float[Tensor, " image"] | None:
-    """KL(q | p), or None where torch.distributions knows none."""
+    """The closed form of KL(q | p), or None where torch.distributions knows none."""
     try:
         return kl_divergence(q, prior).double()
     except NotImplementedError:
@@ -96,7 +94,7 @@ def closed_kl(q: Distribution, prior: Distribution) -> Float[Tensor, " image"] |
 
 
 def closed_entropy(q: Distribution) -> Float[Tensor, " image"] | None:
-    """Entropy of q, or None where torch.distributions knows none."""
+    """The closed form of q's entropy, or None where torch.distributions knows none."""
     try:
         entropy: Tensor = q.entropy()
     except NotImplementedError:

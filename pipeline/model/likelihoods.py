@@ -1,4 +1,8 @@
-"""Likelihoods p(x|z): from the decoder's output to the log density, the mean and draws of an image.
+"""Likelihoods p(x|z): one class a kind, from the decoder's output to the log density, the mean and draws of an image.
+
+A new kind is a class of `Likelihood` (with the `Pixels` that it gives) and a line in LIKELIHOODS; its options are a
+class in `pipeline.config.options`. The tests in `tests/pipeline/model/test_likelihoods.py` run over every registered
+kind.
 
 The parameters of a pixel are the LAST axis of the decoder's output: the categorical cross-entropy then runs along
 contiguous memory, twice as fast as with the classes before the pixels.
@@ -8,17 +12,23 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import Any
 
 import torch
 from jaxtyping import Float, Integer, Shaped
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline import config as cfg
+from pipeline.config import ConfigError
+
+ImageShape = tuple[int, int]
+
 
 class Pixels:
-    """p(x|z): independent pixels. `parameters` has shape [..., pixel, parameter]."""
+    """p(x|z) with independent pixels; `parameters` has shape [..., pixel, parameter]."""
 
-    def __init__(self, parameters: Float[Tensor, "*batch pixel parameter"], image_shape: tuple[int, int]) -> None:
+    def __init__(self, parameters: Float[Tensor, "*batch pixel parameter"], image_shape: ImageShape) -> None:
         self.parameters, self.image_shape = parameters, image_shape
 
     def log_prob(self, x: Shaped[Tensor, "*batch height width"]) -> Float[Tensor, "*any"]:
@@ -45,11 +55,11 @@ class Pixels:
 
 
 class CategoricalPixels(Pixels):
-    """`parameters` are logits of the grey levels; x holds levels."""
+    """Pixels with a probability for each grey level: `parameters` are their logits, x holds levels."""
 
     @cached_property
     def log_probs(self) -> Float[Tensor, "*batch pixel level"]:
-        """Kept, because prior Monte Carlo scores many images under one decoding."""
+        """The levels' log-probabilities; kept, because prior Monte Carlo scores many images under one decoding."""
         return self.parameters.log_softmax(-1)
 
     def _log_prob(self, x: Integer[Tensor, "*batch pixel"]) -> Tensor:
@@ -68,7 +78,7 @@ class CategoricalPixels(Pixels):
 
 
 class BernoulliPixels(Pixels):
-    """`parameters` are logits of white; x holds 0 and 1."""
+    """Black or white pixels: `parameters` are logits of white, x holds 0 and 1."""
 
     def _log_prob(self, x: Shaped[Tensor, "*batch pixel"]) -> Tensor:
         logits = self.parameters.squeeze(-1)
@@ -83,12 +93,12 @@ class BernoulliPixels(Pixels):
 
 
 class GaussianPixels(Pixels):
-    """`parameters` are means of grey values, `scale` is the standard deviation of every pixel.
+    """Grey values with Gaussian noise: `parameters` are means, `scale` is the standard deviation of every pixel.
 
     x holds grey values in [0, 1], or integer levels that stand for them.
     """
 
-    def __init__(self, parameters: Tensor, image_shape: tuple[int, int], scale: Float[Tensor, ""], levels: int) -> None:
+    def __init__(self, parameters: Tensor, image_shape: ImageShape, scale: Float[Tensor, ""], levels: int) -> None:
         super().__init__(parameters, image_shape)
         self.scale, self.levels = scale, levels
 
@@ -108,37 +118,73 @@ class GaussianPixels(Pixels):
         return loc + self.scale * torch.randn(loc.shape, generator=generator, dtype=loc.dtype, device=loc.device)
 
 
-class CategoricalLikelihood(nn.Module):
-    def __init__(self, image_shape: tuple[int, int], levels: int) -> None:
+class Likelihood(nn.Module):
+    """A kind of likelihood: called with the decoder's output [..., pixel, parameter], it gives p(x|z)."""
+
+    num_parameters: int
+    """Numbers that it needs from the decoder for each pixel."""
+
+    def __init__(self, image_shape: ImageShape, num_parameters: int) -> None:
         super().__init__()
-        self.image_shape, self.num_parameters = image_shape, levels
+        self.image_shape, self.num_parameters = image_shape, num_parameters
+
+    @classmethod
+    def from_options(cls, options: Any, image_shape: ImageShape, levels: int) -> Likelihood:
+        """The likelihood that the options describe, for images of `levels` grey levels.
+
+        Raises:
+            ConfigError: it cannot score images of so many levels.
+        """
+        raise NotImplementedError
+
+
+class CategoricalLikelihood(Likelihood):
+    """A probability for each grey level of each pixel."""
+
+    def __init__(self, image_shape: ImageShape, levels: int) -> None:
+        super().__init__(image_shape, levels)
+
+    @classmethod
+    def from_options(cls, options: cfg.CategoricalLikelihood, image_shape: ImageShape, levels: int) -> Likelihood:
+        return cls(image_shape, levels)
 
     def forward(self, parameters: Float[Tensor, "*batch pixel parameter"]) -> Pixels:
         return CategoricalPixels(parameters, self.image_shape)
 
 
-class BernoulliLikelihood(nn.Module):
-    def __init__(self, image_shape: tuple[int, int]) -> None:
-        super().__init__()
-        self.image_shape, self.num_parameters = image_shape, 1
+class BernoulliLikelihood(Likelihood):
+    """A probability of white for each pixel, for images of 2 levels."""
+
+    def __init__(self, image_shape: ImageShape) -> None:
+        super().__init__(image_shape, 1)
+
+    @classmethod
+    def from_options(cls, options: cfg.BernoulliLikelihood, image_shape: ImageShape, levels: int) -> Likelihood:
+        if levels != 2:
+            raise ConfigError(f"model.likelihood 'bernoulli' needs images of 2 levels, got {levels}")
+        return cls(image_shape)
 
     def forward(self, parameters: Float[Tensor, "*batch pixel parameter"]) -> Pixels:
         return BernoulliPixels(parameters, self.image_shape)
 
 
-class GaussianLikelihood(nn.Module):
-    """One standard deviation for all pixels, in grey values; fixed, or learnt from the given start."""
+class GaussianLikelihood(Likelihood):
+    """A mean for each pixel and one standard deviation for all, in grey values, fixed or learnt from a given start."""
 
     log_scale: Tensor
 
-    def __init__(self, image_shape: tuple[int, int], levels: int, scale: float, learn_scale: bool) -> None:
-        super().__init__()
-        self.image_shape, self.levels, self.num_parameters = image_shape, levels, 1
+    def __init__(self, image_shape: ImageShape, levels: int, scale: float, learn_scale: bool) -> None:
+        super().__init__(image_shape, 1)
+        self.levels = levels
         log_scale = torch.tensor(math.log(scale), dtype=torch.float64).to(torch.get_default_dtype())
         if learn_scale:
             self.log_scale = nn.Parameter(log_scale)
         else:
             self.register_buffer("log_scale", log_scale)
+
+    @classmethod
+    def from_options(cls, options: cfg.GaussianLikelihood, image_shape: ImageShape, levels: int) -> Likelihood:
+        return cls(image_shape, levels, options.scale, options.learn_scale)
 
     @property
     def scale(self) -> Float[Tensor, ""]:
@@ -146,3 +192,16 @@ class GaussianLikelihood(nn.Module):
 
     def forward(self, parameters: Float[Tensor, "*batch pixel parameter"]) -> Pixels:
         return GaussianPixels(parameters, self.image_shape, self.scale, self.levels)
+
+
+LIKELIHOODS: dict[type[cfg.Frozen], type[Likelihood]] = {
+    cfg.CategoricalLikelihood: CategoricalLikelihood,
+    cfg.BernoulliLikelihood: BernoulliLikelihood,
+    cfg.GaussianLikelihood: GaussianLikelihood,
+}
+"""Every kind of likelihood, by the class of its options."""
+
+
+def build_likelihood(options: cfg.Frozen, image_shape: ImageShape, levels: int) -> Likelihood:
+    """The likelihood that the options describe, for images of `levels` grey levels."""
+    return LIKELIHOODS[type(options)].from_options(options, image_shape, levels)

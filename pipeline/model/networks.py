@@ -1,4 +1,7 @@
-"""Encoders (image -> features) and decoders (z -> parameters of every pixel): mlp, cnn, linear.
+"""Networks: one class a kind, which makes an encoder (image -> features) and a decoder (z -> parameters of pixels).
+
+A new kind is a class of `Network` and a line in NETWORKS; its options are a class in `pipeline.config.options`. The
+tests in `tests/pipeline/model/test_networks.py` run over every registered kind.
 
 An encoder maps grey values [..., height, width] to [..., feature]; a decoder [..., dim] to [..., pixel, parameter].
 Torch's own initialisation draws the weights from the global generator: `vae.build_vae` builds them inside a fork of it.
@@ -10,30 +13,17 @@ from __future__ import annotations
 
 import itertools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pipeline.config import CNNConfig, LinearConfig, MLPConfig
+from pipeline import config as cfg
 
-NetworkConfig = MLPConfig | CNNConfig | LinearConfig
 ImageShape = tuple[int, int]
-
-
-def build_encoder(config: NetworkConfig, image_shape: ImageShape, num_features: int) -> nn.Module:
-    if isinstance(config, CNNConfig):
-        return CNNEncoder(image_shape, config.channels, num_features)
-    hidden = config.hidden if isinstance(config, MLPConfig) else ()
-    return DenseEncoder(image_shape, hidden, num_features)
-
-
-def build_decoder(config: NetworkConfig, latent_dim: int, image_shape: ImageShape, num_parameters: int) -> nn.Module:
-    if isinstance(config, CNNConfig):
-        return CNNDecoder(latent_dim, image_shape, config.channels, num_parameters)
-    hidden = config.hidden[::-1] if isinstance(config, MLPConfig) else ()
-    return DenseDecoder(latent_dim, hidden, image_shape, num_parameters)
 
 
 def _layers(sizes: Sequence[int]) -> list[nn.Module]:
@@ -45,14 +35,14 @@ def _layers(sizes: Sequence[int]) -> list[nn.Module]:
 
 
 class DenseEncoder(nn.Sequential):
-    """`mlp`, and with no hidden layer `linear`: an affine map of the pixels."""
+    """Linear layers with GELUs between them; without a hidden layer an affine map of the pixels."""
 
     def __init__(self, image_shape: ImageShape, hidden: Sequence[int], num_features: int) -> None:
         super().__init__(nn.Flatten(-2), *_layers((math.prod(image_shape), *hidden, num_features)))
 
 
 class DenseDecoder(nn.Sequential):
-    """`mlp`, and with no hidden layer `linear`: W z + b, whose W and b are `linear.weight` and `linear.bias`."""
+    """Linear layers with GELUs between them; without a hidden layer W z + b (`linear.weight`, `linear.bias`)."""
 
     def __init__(self, latent_dim: int, hidden: Sequence[int], image_shape: ImageShape, num_parameters: int) -> None:
         num_pixels = math.prod(image_shape)
@@ -68,7 +58,7 @@ class DenseDecoder(nn.Sequential):
 
 
 class CNNEncoder(nn.Module):
-    """Three halvings with stride 2: 28 -> 14 -> 7 -> 4 (odd sizes round up, so every image size works)."""
+    """Convolutions with three halvings, stride 2: 28 -> 14 -> 7 -> 4 (odd sizes round up: every image size works)."""
 
     def __init__(self, image_shape: ImageShape, channels: int, num_features: int) -> None:
         super().__init__()
@@ -96,7 +86,7 @@ class CNNEncoder(nn.Module):
 
 
 class CNNDecoder(nn.Module):
-    """The mirror: 4 -> 7 -> 14 -> 28 by transposed convolutions, whose output padding restores the encoder's sizes."""
+    """The encoder's mirror, 4 -> 7 -> 14 -> 28: transposed convolutions whose output padding restores its sizes."""
 
     def __init__(self, latent_dim: int, image_shape: ImageShape, channels: int, num_parameters: int) -> None:
         super().__init__()
@@ -132,6 +122,76 @@ def _halvings(size: ImageShape) -> list[ImageShape]:
 
 
 def _doubling(before: int, after: int, size: ImageShape) -> nn.ConvTranspose2d:
-    """Undoes a halving: n -> 2n - 1 + output_padding, so 1 for an even size and 0 for an odd one."""
+    """A transposed convolution that undoes a halving: n -> 2n - 1 + output_padding (1 for even sizes, 0 for odd)."""
     padding = (1 - size[0] % 2, 1 - size[1] % 2)
     return nn.ConvTranspose2d(before, after, 3, stride=2, padding=1, output_padding=padding)
+
+
+class Network(ABC):
+    """A kind of network: makes an encoder and a decoder, with weights from torch's global generator."""
+
+    @staticmethod
+    @abstractmethod
+    def encoder(options: Any, image_shape: ImageShape, num_features: int) -> nn.Module:
+        """Grey values [..., height, width] -> [..., feature]."""
+
+    @staticmethod
+    @abstractmethod
+    def decoder(options: Any, latent_dim: int, image_shape: ImageShape, num_parameters: int) -> nn.Module:
+        """z [..., dim] -> [..., pixel, parameter]."""
+
+
+class MLP(Network):
+    """Dense layers; the decoder has the encoder's hidden sizes in reverse."""
+
+    @staticmethod
+    def encoder(options: cfg.MLPConfig, image_shape: ImageShape, num_features: int) -> DenseEncoder:
+        return DenseEncoder(image_shape, options.hidden, num_features)
+
+    @staticmethod
+    def decoder(options: cfg.MLPConfig, latent_dim: int, image_shape: ImageShape, num_parameters: int) -> DenseDecoder:
+        return DenseDecoder(latent_dim, options.hidden[::-1], image_shape, num_parameters)
+
+
+class CNN(Network):
+    """Convolutions, for images of any size."""
+
+    @staticmethod
+    def encoder(options: cfg.CNNConfig, image_shape: ImageShape, num_features: int) -> CNNEncoder:
+        return CNNEncoder(image_shape, options.channels, num_features)
+
+    @staticmethod
+    def decoder(options: cfg.CNNConfig, latent_dim: int, image_shape: ImageShape, num_parameters: int) -> CNNDecoder:
+        return CNNDecoder(latent_dim, image_shape, options.channels, num_parameters)
+
+
+class Linear(Network):
+    """One affine map each way: with a Gaussian likelihood and prior, probabilistic PCA."""
+
+    @staticmethod
+    def encoder(options: cfg.LinearConfig, image_shape: ImageShape, num_features: int) -> DenseEncoder:
+        return DenseEncoder(image_shape, (), num_features)
+
+    @staticmethod
+    def decoder(
+        options: cfg.LinearConfig, latent_dim: int, image_shape: ImageShape, num_parameters: int
+    ) -> DenseDecoder:
+        return DenseDecoder(latent_dim, (), image_shape, num_parameters)
+
+
+NETWORKS: dict[type[cfg.Frozen], type[Network]] = {
+    cfg.MLPConfig: MLP,
+    cfg.CNNConfig: CNN,
+    cfg.LinearConfig: Linear,
+}
+"""Every kind of network, by the class of its options."""
+
+
+def build_encoder(options: cfg.Frozen, image_shape: ImageShape, num_features: int) -> nn.Module:
+    """The encoder of the network that the options describe."""
+    return NETWORKS[type(options)].encoder(options, image_shape, num_features)
+
+
+def build_decoder(options: cfg.Frozen, latent_dim: int, image_shape: ImageShape, num_parameters: int) -> nn.Module:
+    """The decoder of the network that the options describe."""
+    return NETWORKS[type(options)].decoder(options, latent_dim, image_shape, num_parameters)

@@ -1,9 +1,14 @@
-"""Posteriors: modules that turn the encoder's features into q(z|x)."""
+"""Posteriors: one class a kind, a module that turns the encoder's features into the distribution q(z|x).
+
+A new kind is a class here and a line in POSTERIORS; its options are a class in `pipeline.config.options`. The tests in
+`tests/pipeline/model/test_posteriors.py` run over every registered kind.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import zuko
@@ -18,6 +23,8 @@ from torch.distributions import (
 )
 from zuko.distributions import NormalizingFlow
 
+from pipeline import config as cfg
+
 LARGEST_LOG_SCALE = math.log(1e6)
 
 
@@ -26,14 +33,27 @@ def positive(raw: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return torch.exp(LARGEST_LOG_SCALE * torch.tanh(raw / LARGEST_LOG_SCALE))
 
 
-# --- posteriors: features of the encoder -> q(z|x) ------------------------------------------------------------------
+class PosteriorHead(nn.Module):
+    """A kind of posterior: called with features [batch, feature], it gives q(z|x), batch shape [batch], event [dim]."""
 
-
-class GaussianHead(nn.Module):
-    """q(z|x) = N(loc, diag(scale^2)); N(0, I) at all-zero features."""
+    num_features: int
+    """Features that it needs from the encoder."""
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
+        self.latent_dim = latent_dim
+
+    @classmethod
+    def from_options(cls, options: Any, latent_dim: int) -> PosteriorHead:
+        """The posterior that the options describe, with fresh weights from torch's global generator."""
+        return cls(latent_dim)
+
+
+class GaussianHead(PosteriorHead):
+    """q(z|x) = N(loc, diag(scale^2)); N(0, I) at all-zero features."""
+
+    def __init__(self, latent_dim: int) -> None:
+        super().__init__(latent_dim)
         self.num_features = 2 * latent_dim
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Distribution:
@@ -41,11 +61,11 @@ class GaussianHead(nn.Module):
         return Independent(Normal(loc, positive(raw), validate_args=False), 1, validate_args=False)
 
 
-class LaplaceHead(nn.Module):
+class LaplaceHead(PosteriorHead):
     """q(z|x) = prod_d Laplace(loc_d, b_d); its standard deviation is sqrt(2) b."""
 
     def __init__(self, latent_dim: int) -> None:
-        super().__init__()
+        super().__init__(latent_dim)
         self.num_features = 2 * latent_dim
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Distribution:
@@ -53,15 +73,14 @@ class LaplaceHead(nn.Module):
         return Independent(Laplace(loc, positive(raw), validate_args=False), 1, validate_args=False)
 
 
-class FullGaussianHead(nn.Module):
+class FullGaussianHead(PosteriorHead):
     """q(z|x) = N(loc, L L^T), L lower triangular with a positive diagonal; N(0, I) at all-zero features."""
 
     rows: Tensor
     columns: Tensor
 
     def __init__(self, latent_dim: int) -> None:
-        super().__init__()
-        self.latent_dim = latent_dim
+        super().__init__(latent_dim)
         self.num_features = 2 * latent_dim + latent_dim * (latent_dim - 1) // 2
         rows, columns = torch.tril_indices(latent_dim, latent_dim, offset=-1)
         self.register_buffer("rows", rows, persistent=False)
@@ -74,13 +93,17 @@ class FullGaussianHead(nn.Module):
         return MultivariateNormal(loc, scale_tril=scale_tril, validate_args=False)
 
 
-class FlowHead(nn.Module):
+class FlowHead(PosteriorHead):
     """A normalising flow (zuko) conditioned on features: coupling layers, or masked autoregressive ones."""
 
     def __init__(self, latent_dim: int, context: int, transforms: int, hidden: Sequence[int], coupling: bool) -> None:
-        super().__init__()
+        super().__init__(latent_dim)
         self.num_features = context
         self.flow = flow_layers(latent_dim, context, transforms, hidden, coupling)
+
+    @classmethod
+    def from_options(cls, options: cfg.FlowPosterior, latent_dim: int) -> PosteriorHead:
+        return cls(latent_dim, options.context, options.transforms, options.hidden, options.coupling)
 
     def forward(self, features: Float[Tensor, "batch feature"]) -> Distribution:
         flow = self.flow(features)
@@ -88,7 +111,7 @@ class FlowHead(nn.Module):
 
 
 class _Flow(NormalizingFlow):
-    """zuko's flow, whose one-dimensional transforms do not broadcast z against the batch."""
+    """zuko's flow, with z broadcast against the batch, which zuko's one-dimensional transforms leave out."""
 
     def log_prob(self, x: Float[Tensor, "*shape dim"]) -> Float[Tensor, "*any"]:
         batch = torch.broadcast_shapes(x.shape[:-1], self.batch_shape)
@@ -97,5 +120,20 @@ class _Flow(NormalizingFlow):
 
 
 def flow_layers(features: int, context: int, transforms: int, hidden: Sequence[int], coupling: bool) -> zuko.flows.Flow:
+    """zuko's flow over `features` dimensions given `context` others: coupling (NICE) or autoregressive (MAF) layers."""
     kind = zuko.flows.NICE if coupling else zuko.flows.MAF
     return kind(features, context, transforms=transforms, hidden_features=tuple(hidden), activation=nn.GELU)
+
+
+POSTERIORS: dict[type[cfg.Frozen], type[PosteriorHead]] = {
+    cfg.GaussianPosterior: GaussianHead,
+    cfg.FullGaussianPosterior: FullGaussianHead,
+    cfg.LaplacePosterior: LaplaceHead,
+    cfg.FlowPosterior: FlowHead,
+}
+"""Every kind of posterior, by the class of its options."""
+
+
+def build_posterior(options: cfg.Frozen, latent_dim: int) -> PosteriorHead:
+    """The posterior that the options describe."""
+    return POSTERIORS[type(options)].from_options(options, latent_dim)

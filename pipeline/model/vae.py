@@ -1,4 +1,4 @@
-"""The model: encoder and posterior q(z|x), prior p(z), decoder and likelihood p(x|z)."""
+"""The variational autoencoder: encoder and posterior q(z|x), prior p(z), decoder and likelihood p(x|z)."""
 
 from __future__ import annotations
 
@@ -9,22 +9,24 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor, nn
-from torch.distributions import Distribution, Laplace, Normal
+from torch.distributions import Distribution
 from torch.utils.checkpoint import checkpoint
 
 from pipeline import config as cfg
-from pipeline.config import ConfigError
-from pipeline.model import likelihoods, networks
-from pipeline.model.posteriors import FlowHead, FullGaussianHead, GaussianHead, LaplaceHead
-from pipeline.model.priors import FixedPrior, FlowPrior, MixturePrior, VampPrior
+from pipeline.model.likelihoods import Likelihood, Pixels, build_likelihood
+from pipeline.model.networks import build_decoder, build_encoder
+from pipeline.model.posteriors import PosteriorHead, build_posterior
+from pipeline.model.priors import Prior, build_prior
 from pipeline.probability import distributions as dist
+from pipeline.probability import sampling
+from pipeline.probability.names import Scheme
 
 MAX_DECODES = 4096
 """Images decoded at once where no gradient is kept: 28 x 28 pixels of 16 levels are then about 0.2 GB of logits."""
 
 
 class Terms(NamedTuple):
-    """One draw z ~ q(z|x) in every row: log densities in nats per image."""
+    """Draws z ~ q(z|x), one in every row, with their log densities in nats per image."""
 
     q: Distribution
     z: Float[Tensor, "sample batch dim"]
@@ -34,15 +36,18 @@ class Terms(NamedTuple):
 
 
 class VAE(nn.Module):
-    """Images come as uint8 levels [..., height, width], or as floats that are grey values in [0, 1] already."""
+    """A variational autoencoder, put together from its five parts.
+
+    It takes images as uint8 levels [..., height, width], or as floats that are grey values in [0, 1] already.
+    """
 
     def __init__(
         self,
         encoder: nn.Module,
-        posterior_head: nn.Module,
-        prior_module: nn.Module,
+        posterior_head: PosteriorHead,
+        prior_module: Prior,
         decoder: nn.Module,
-        likelihood: nn.Module,
+        likelihood: Likelihood,
         *,
         latent_dim: int,
         image_shape: tuple[int, int],
@@ -77,11 +82,11 @@ class VAE(nn.Module):
         return [*self.decoder.parameters(), *self.likelihood.parameters(), *self.prior_module.parameters()]
 
     def grey(self, x: Shaped[Tensor, "*batch height width"]) -> Float[Tensor, "*batch height width"]:
-        """Levels -> grey values in [0, 1]; grey values are passed on."""
+        """Turn levels into grey values in [0, 1]; grey values are passed on."""
         return x if x.is_floating_point() else x.to(self.dtype) / (self.levels - 1)
 
     def posterior(self, x: Shaped[Tensor, "batch height width"]) -> Distribution:
-        """q(z|x), batch shape [batch], event shape [dim]."""
+        """The posterior q(z|x), batch shape [batch], event shape [dim]."""
         posterior: Distribution = self.posterior_head(self.encode(x))
         return posterior
 
@@ -100,14 +105,22 @@ class VAE(nn.Module):
         return value
 
     def prior(self) -> Distribution:
-        """p(z), batch shape [], event shape [dim]."""
+        """The prior p(z), batch shape [], event shape [dim]."""
         prior: Distribution = self.prior_module(self.posterior)
         return prior
 
-    def decode(self, z: Float[Tensor, "*batch dim"]) -> likelihoods.Pixels:
-        """p(x|z)."""
-        pixels: likelihoods.Pixels = self.likelihood(self.decoder(z))
+    def decode(self, z: Float[Tensor, "*batch dim"]) -> Pixels:
+        """The likelihood p(x|z)."""
+        pixels: Pixels = self.likelihood(self.decoder(z))
         return pixels
+
+    def noise(
+        self, scheme: Scheme, num_samples: int, batch: int, generator: torch.Generator
+    ) -> Float[Tensor, "sample batch dim"]:
+        """Standard normal noise for `num_samples` draws of z per image, in the model's type and on its device."""
+        return sampling.draw(
+            scheme, num_samples, batch, self.latent_dim, generator=generator, dtype=self.dtype, device=self.device
+        )
 
     def log_px_z(
         self,
@@ -131,7 +144,7 @@ class VAE(nn.Module):
         return self.decode(z).log_prob(x)
 
     def terms(self, x: Shaped[Tensor, "batch height width"], noise: Float[Tensor, "sample batch dim"]) -> Terms:
-        """Draws z ~ q(z|x) from standard normal noise, with the three log densities of each."""
+        """Make draws z ~ q(z|x) from standard normal noise, with the three log densities of each."""
         q = self.posterior(x)
         z = dist.reparameterise(q, noise)
         return Terms(q, z, self.log_px_z(x, z), self.prior().log_prob(z), q.log_prob(z))
@@ -160,72 +173,22 @@ def build_vae(config: cfg.ModelConfig, *, image_shape: tuple[int, int], levels: 
     """A model with fresh weights, in float32 on the CPU, drawn from `generator` alone.
 
     Raises:
-        ConfigError: a Bernoulli likelihood for images of more than 2 levels.
+        ConfigError: the likelihood cannot score images of so many levels.
     """
-    if config.likelihood.name == "bernoulli" and levels != 2:
-        raise ConfigError(f"model.likelihood 'bernoulli' needs images of 2 levels, got {levels}")
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
     # torch's constructors draw from the global generator: lend it our seed, then put it back as it was.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        head = _posterior_head(config.posterior, config.latent_dim)
-        likelihood = _likelihood(config.likelihood, image_shape, levels)
-        num_parameters: int = likelihood.num_parameters  # type: ignore[assignment]
-        num_features: int = head.num_features  # type: ignore[assignment]
+        # The order decides which draws each part gets: head, encoder, prior, decoder.
+        head = build_posterior(config.posterior, config.latent_dim)
+        likelihood = build_likelihood(config.likelihood, image_shape, levels)
         return VAE(
-            networks.build_encoder(config.network, image_shape, num_features),
+            build_encoder(config.network, image_shape, head.num_features),
             head,
-            _prior(config.prior, config.latent_dim, image_shape),
-            networks.build_decoder(config.network, config.latent_dim, image_shape, num_parameters),
+            build_prior(config.prior, config.latent_dim, image_shape),
+            build_decoder(config.network, config.latent_dim, image_shape, likelihood.num_parameters),
             likelihood,
             latent_dim=config.latent_dim,
             image_shape=image_shape,
             levels=levels,
         )
-
-
-def _posterior_head(
-    config: cfg.GaussianPosterior | cfg.FullGaussianPosterior | cfg.LaplacePosterior | cfg.FlowPosterior,
-    latent_dim: int,
-) -> nn.Module:
-    match config:
-        case cfg.GaussianPosterior():
-            return GaussianHead(latent_dim)
-        case cfg.FullGaussianPosterior():
-            return FullGaussianHead(latent_dim)
-        case cfg.LaplacePosterior():
-            return LaplaceHead(latent_dim)
-        case cfg.FlowPosterior():
-            return FlowHead(latent_dim, config.context, config.transforms, config.hidden, config.coupling)
-
-
-def _prior(
-    config: cfg.StandardNormalPrior | cfg.LaplacePrior | cfg.MixturePrior | cfg.VampPrior | cfg.FlowPrior,
-    latent_dim: int,
-    image_shape: tuple[int, int],
-) -> nn.Module:
-    match config:
-        case cfg.StandardNormalPrior():
-            return FixedPrior(latent_dim, Normal)
-        case cfg.LaplacePrior():
-            return FixedPrior(latent_dim, Laplace)
-        case cfg.MixturePrior():
-            return MixturePrior(latent_dim, config.components)
-        case cfg.VampPrior():
-            return VampPrior(image_shape, config.pseudo_inputs)
-        case cfg.FlowPrior():
-            return FlowPrior(latent_dim, config.transforms, config.hidden)
-
-
-def _likelihood(
-    config: cfg.CategoricalLikelihood | cfg.BernoulliLikelihood | cfg.GaussianLikelihood,
-    image_shape: tuple[int, int],
-    levels: int,
-) -> nn.Module:
-    match config:
-        case cfg.CategoricalLikelihood():
-            return likelihoods.CategoricalLikelihood(image_shape, levels)
-        case cfg.BernoulliLikelihood():
-            return likelihoods.BernoulliLikelihood(image_shape)
-        case cfg.GaussianLikelihood():
-            return likelihoods.GaussianLikelihood(image_shape, levels, config.scale, config.learn_scale)

@@ -1,14 +1,17 @@
-"""Bounds on log p(x) from log importance weights log p(x,z) - log q(z|x), as pure functions on tensors."""
+"""Bounds on log p(x) from log importance weights log p(x, z) - log q(z|x), as pure functions on tensors.
+
+The sample axis is the first (or `dim`), every other axis is free, everything is in nats.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-
-# --- bounds on log p(x) from log importance weights log p(x,z) - log q(z|x) -----------------------------------------
 
 
 def log_mean_exp(log_weights: Float[Tensor, "*shape"], dim: int = 0) -> Float[Tensor, "*rest"]:
@@ -62,3 +65,39 @@ def jackknife(log_weights: Float[Tensor, "*shape"], dim: int = 0) -> Float[Tenso
     """JVI-1 (Nowozin 2018): K L_K - (K-1) mean L_{K-1}. Its bias is O(1/K^2); unlike L_K it is no bound."""
     count = log_weights.shape[dim]
     return count * log_mean_exp(log_weights, dim) - (count - 1) * leave_one_out_bound(log_weights, dim).mean(dim)
+
+
+class Bound(NamedTuple):
+    """An estimate of log p(x) from K importance weights, with what is known of its expectation."""
+
+    name: str
+    label: str
+    """Its name in the report."""
+    about: str
+    """What it is, in the calibration table."""
+    of: Callable[[Float[Tensor, "sample ..."]], Float[Tensor, "*batch"]]
+    """K log weights along the first axis -> one draw."""
+    expectation: Callable[[Callable[[int], float], int], float]
+    """From the function K -> E log mean of K weights, and K."""
+    least_draws: int = 1
+    below: bool = True
+    """Whether its expectation is below log p(x) for any weights."""
+    uses_all_draws: bool = True
+    """Whether its expectation changes with K; if not, further draws only average."""
+
+
+def _mean(log_weights: Float[Tensor, "sample ..."]) -> Float[Tensor, "*batch"]:
+    return log_weights.mean(0)
+
+
+def _expected_jackknife(expected: Callable[[int], float], num: int) -> float:
+    return num * expected(num) - (num - 1) * expected(num - 1)
+
+
+_ALL = (
+    Bound("elbo", "ELBO", "E log w", _mean, lambda expected, num: expected(1), uses_all_draws=False),
+    Bound("iwae", "IWAE", "E log mean of K weights", log_mean_exp, lambda expected, num: expected(num)),
+    Bound("jackknife", "JVI-1", "JVI-1", jackknife, _expected_jackknife, least_draws=2, below=False),
+)
+BOUNDS = {bound.name: bound for bound in _ALL}
+"""By name, in the order of the calibration table."""

@@ -1,19 +1,17 @@
-"""Posteriors q(z|x) and priors p(z), on torch.distributions and zuko; and which KLs are known in closed form.
+"""What torch.distributions and zuko leave open: reparameterised maps, draws from a given generator, one KL.
 
-Heads and priors are modules that return distributions, of event shape [dim]; batch shape [batch] and [] respectively.
+A posterior q(z|x) has event shape [dim] and batch shape [batch], a prior p(z) batch shape [].
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import (
-    Categorical,
     Distribution,
     Independent,
     Laplace,
@@ -24,7 +22,6 @@ from torch.distributions import (
     register_kl,
 )
 from zuko.distributions import NormalizingFlow
-from zuko.transforms import IdentityTransform
 
 Posterior = Callable[[Tensor], Distribution]
 
@@ -51,15 +48,6 @@ def reparameterise(q: Distribution, noise: Float[Tensor, "*sample dim"]) -> Floa
 
 def _shift(base: Normal | Laplace, standard: Float[Tensor, "*sample dim"]) -> Float[Tensor, "*sample dim"]:
     return base.loc + base.scale * standard
-
-
-def path_log_prob(q: Distribution, z: Float[Tensor, "*sample dim"]) -> Float[Tensor, "*any"]:
-    """log q(z) whose gradient goes through z alone: the score term d log q / d parameters is left out.
-
-    The term is subtracted rather than the parameters detached, so it works for every q, flows included.
-    """
-    score = q.log_prob(z.detach())
-    return q.log_prob(z) - (score - score.detach())
 
 
 def sample(p: Distribution, num_samples: int, generator: torch.Generator) -> Float[Tensor, "sample dim"]:
@@ -101,9 +89,6 @@ def log_aggregate_posterior(
     return torch.cat(log_prob) - math.log(q.batch_shape[0])
 
 
-# --- what is known in closed form -----------------------------------------------------------------------------------
-
-
 @register_kl(MultivariateNormal, Independent)
 def _kl_full_gaussian_separable(q: MultivariateNormal, p: Independent[Distribution]) -> Tensor:
     """The cross-entropy with a prior of independent dimensions needs only the marginals of q."""
@@ -111,52 +96,3 @@ def _kl_full_gaussian_separable(q: MultivariateNormal, p: Independent[Distributi
     cross_entropy = kl_divergence(marginal, p.base_dist) + marginal.entropy()
     kl: Tensor = cross_entropy.sum(-1) - q.entropy()
     return kl
-
-
-def _normal() -> Distribution:
-    return Independent(Normal(torch.zeros(1), torch.ones(1)), 1)
-
-
-def _mixture() -> Distribution:
-    return MixtureSameFamily(Categorical(logits=torch.zeros(1)), _normal().expand(torch.Size([1])))
-
-
-def _flow_over_normal() -> Distribution:
-    flow: Distribution = NormalizingFlow(IdentityTransform(), _normal())
-    return flow
-
-
-# One small instance of each kind, to ask torch what it knows about it.
-_POSTERIORS: dict[str, Callable[[], Distribution]] = {
-    "gaussian": _normal,
-    "full_gaussian": lambda: MultivariateNormal(torch.zeros(1), scale_tril=torch.eye(1)),
-    "laplace": lambda: Independent(Laplace(torch.zeros(1), torch.ones(1)), 1),
-    "flow": _flow_over_normal,
-}
-_PRIORS: dict[str, Callable[[], Distribution]] = {
-    "standard_normal": _normal,
-    "laplace": _POSTERIORS["laplace"],
-    "mixture": _mixture,
-    "vamp": _mixture,
-    "flow": _flow_over_normal,
-}
-
-
-@lru_cache
-def has_closed_form_kl(posterior_name: str, prior_name: str) -> bool:
-    """Whether torch.distributions.kl knows KL(q|p) for these names of the configuration."""
-    try:
-        kl_divergence(_POSTERIORS[posterior_name](), _PRIORS[prior_name]())
-    except NotImplementedError:
-        return False
-    return True
-
-
-@lru_cache
-def has_closed_form_entropy(posterior_name: str) -> bool:
-    """Whether torch.distributions knows the entropy of a posterior of this name."""
-    try:
-        _POSTERIORS[posterior_name]().entropy()
-    except NotImplementedError:
-        return False
-    return True

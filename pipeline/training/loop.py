@@ -16,7 +16,8 @@ from pipeline.config import ConfigError, TrialConfig, fusable
 from pipeline.data.images import ImageData
 from pipeline.training.fused import Stack
 from pipeline.training.precision import NEEDS_CUDA, tf32
-from pipeline.training.replicate import Replicate, Row, kl_weight
+from pipeline.training.replicate import Replicate, Row
+from pipeline.training.schedules import kl_weight
 
 
 def _fuses(config: TrialConfig, device: torch.device) -> bool:
@@ -28,7 +29,7 @@ def _fuses(config: TrialConfig, device: torch.device) -> bool:
 
 
 class Training:
-    """All replicates of a trial. They advance together, so that means over seeds exist at every epoch."""
+    """All replicates of a trial, which advance together, so that means over seeds exist at every epoch."""
 
     def __init__(
         self, config: TrialConfig, data: ImageData, device: torch.device | str = "cpu", max_decodes: int | None = None
@@ -46,7 +47,7 @@ class Training:
         self.fused = _fuses(config, device) and max_decodes is None
 
     def run(self) -> Iterator[list[Row]]:
-        """Advance to the last epoch, yielding after each one the rows of all replicates.
+        """Advance to the last epoch, and yield after each one the rows of all replicates.
 
         Raises:
             TrainingDiverged: one replicate has no finite loss.
@@ -60,7 +61,7 @@ class Training:
             yield rows
 
     def _advance_fused(self, epoch: int) -> list[Row]:
-        """One epoch of all replicates at once; each draws from its own generator, in the order of its solo run."""
+        """Train one epoch of all replicates at once; each has its own generator, used as in its solo run."""
         started, training = time.perf_counter(), self.config.training
         stack = Stack(
             [replicate.vae for replicate in self.replicates],
@@ -80,18 +81,21 @@ class Training:
         record = torch.stack(records, dim=1)
         seconds = (time.perf_counter() - started) / len(self.replicates)
         return [
-            replicate.close(epoch, replicate.trained(epoch, order, mine), seconds)
-            for replicate, order, mine in zip(self.replicates, orders, record)
+            replicate.close(epoch, replicate.trained(epoch, order, steps), seconds)
+            for replicate, order, steps in zip(self.replicates, orders, record)
         ]
 
     @property
     def finished(self) -> bool:
+        """Whether the last epoch is completed."""
         return self.epoch >= self.config.training.epochs
 
     def state(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on, as tensors and plain values."""
         return {"epoch": self.epoch, "replicates": [replicate.state() for replicate in self.replicates]}
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Continue from `state()`: the same numbers as without the interruption."""
         self.epoch = state["epoch"]
         for replicate, saved in zip(self.replicates, state["replicates"], strict=True):
             replicate.restore(saved)

@@ -1,14 +1,10 @@
-"""What a training step minimises: a bound (`elbo`, `iwae`), an estimator of its KL term, an estimator of its gradient.
-
-The gradient estimators share one surrogate: automatic differentiation of the draws, after the score term
-d log q(z|x) / d parameters was kept (`pathwise`), left out (`stl`, `dreg`), or made the only way to the encoder
-(`score_function`).
-"""
+"""What a training step minimises: a bound (`elbo`, `iwae`), with estimators of its KL term and of its gradient."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from jaxtyping import Float, Shaped
@@ -17,9 +13,13 @@ from torch.distributions import Distribution, Independent, kl_divergence
 
 from pipeline.config import ElboObjective, TrialConfig
 from pipeline.model.vae import VAE
-from pipeline.probability import kl as estimators
-from pipeline.probability.bounds import importance_groups, leave_one_out_bound, log_mean_exp
-from pipeline.probability.distributions import path_log_prob, reparameterise
+from pipeline.probability.bounds import importance_groups, log_mean_exp
+from pipeline.probability.distributions import reparameterise
+from pipeline.probability.gradients.estimator import GradientEstimator
+from pipeline.probability.gradients.registry import GRADIENT_ESTIMATORS
+from pipeline.probability.kl.control_variate import coefficient_of_other_images
+from pipeline.probability.kl.estimator import KLEstimator, Need
+from pipeline.probability.kl.registry import KL_ESTIMATORS
 
 Draws = Float[Tensor, "sample batch"]
 GroupDraws = Float[Tensor, "draw batch group"]
@@ -45,9 +45,10 @@ class Elbo:
     with `free_bits` times their number. With a sampled KL it is the estimate that is compared.
     """
 
+    name: ClassVar[str] = "elbo"
     num_samples: int
-    kl_estimator: str
-    gradient_estimator: str
+    kl: KLEstimator
+    gradient: GradientEstimator
     free_bits: float = 0.0
 
     @property
@@ -62,43 +63,35 @@ class Elbo:
         kl_weight: float = 1.0,
     ) -> StepTerms:
         q, p = vae.posterior(x), vae.prior()
-        z = reparameterise(q, noise)
-        if self.gradient_estimator == "score_function":
-            z = z.detach()
+        z = self.gradient.draw(reparameterise(q, noise))
         log_px_z = vae.log_px_z(x, z)
-        kl = self._kl(q, p, z, log_px_z, kl_weight)
+        kl = self.kl_draws(q, p, z, log_px_z, kl_weight)
         penalty = self._less_free_bits(kl, vae.latent_dim)
         bound = log_px_z - kl_weight * penalty
-        loss = -bound.mean()
-        if self.gradient_estimator == "score_function":
-            loss = loss - score_surrogate(bound, leave_one_out_mean(bound), q.log_prob(z))
+        loss = self.gradient.loss(bound, bound.unsqueeze(1), z, lambda: q.log_prob(z).unsqueeze(1))
         reconstruction, total = -log_px_z.detach().mean(), kl.detach().sum(-1).mean()
         return StepTerms(loss, -reconstruction - total, reconstruction, total)
 
-    def _kl(self, q: Distribution, p: Distribution, z: Tensor, log_px_z: Draws, kl_weight: float) -> GroupDraws:
+    def kl_draws(self, q: Distribution, p: Distribution, z: Tensor, log_px_z: Draws, kl_weight: float) -> GroupDraws:
         """Draws of the KL. Groups are the latent dimensions where free bits can tell them apart, else all as one."""
         if self.free_bits and isinstance(q, Independent) and isinstance(p, Independent):
-            return self._kl_draws(q.base_dist, p.base_dist, z, log_px_z, kl_weight)
-        return self._kl_draws(q, p, z, log_px_z, kl_weight).unsqueeze(-1)
+            return self._draws(q.base_dist, p.base_dist, z, log_px_z, kl_weight)
+        return self._draws(q, p, z, log_px_z, kl_weight).unsqueeze(-1)
 
-    def _kl_draws(self, q: Distribution, p: Distribution, z: Tensor, log_px_z: Draws, kl_weight: float) -> Tensor:
-        """[sample, batch], and a last axis if q and p have one; a closed form counts as one draw."""
-        if self.kl_estimator == "closed_form":
-            return kl_divergence(q, p).unsqueeze(0)
-        log_pz = p.log_prob(z)
-        if self.kl_estimator == "cross_entropy":
-            return estimators.cross_entropy_kl(q.entropy(), log_pz)
-        if self.kl_estimator == "monte_carlo_k3":
-            return estimators.k3(q.log_prob(z), log_pz)
-        # The score of k1's log q has mean zero, so it may be left out; that of k3 has not.
-        keeps_score = self.gradient_estimator == "pathwise"
-        k1 = estimators.k1(q.log_prob(z) if keeps_score else path_log_prob(q, z), log_pz)
-        if self.kl_estimator == "monte_carlo":
-            return k1
-        total = k1.detach().reshape(*log_px_z.shape, -1).sum(-1)
-        coefficient = coefficient_of_other_images(log_px_z.detach(), kl_weight * total)
-        closed_form = kl_divergence(q, p)
-        return estimators.control_variate_kl(k1, closed_form, coefficient.reshape(-1, *[1] * (closed_form.ndim - 1)))
+    def _draws(self, q: Distribution, p: Distribution, z: Tensor, log_px_z: Draws, kl_weight: float) -> Tensor:
+        """[sample, batch], and a last axis if q and p have one; what the estimator does not need is not computed."""
+        sources: dict[Need, Callable[[], Tensor]] = {
+            "log_pz": lambda: p.log_prob(z),
+            "entropy": q.entropy,
+            "log_qz_x": lambda: self.gradient.log_qz_x(q, z, mean_zero_score=self.kl.mean_zero_score),
+            "kl": lambda: kl_divergence(q, p),
+        }
+        terms = {name: source() for name, source in sources.items() if name in self.kl.needs}
+        if "coefficient" in self.kl.needs:
+            k1 = (terms["log_qz_x"] - terms["log_pz"]).detach().reshape(*log_px_z.shape, -1).sum(-1)
+            coefficient = coefficient_of_other_images(log_px_z.detach(), kl_weight * k1)
+            terms["coefficient"] = coefficient.reshape(-1, *[1] * (terms["kl"].ndim - 1))
+        return self.kl.draws(terms)
 
     def _less_free_bits(self, kl: GroupDraws, latent_dim: int) -> Float[Tensor, "draw batch"]:
         """Each draw's penalty, whose mean is sum_g max(free bits, KL_g): linear in the draws once the active groups are
@@ -114,9 +107,10 @@ class Elbo:
 class Iwae:
     """E log mean_k p(x, z_k) / q(z_k|x), K = `num_importance_samples` (Burda et al. 2016), the mean over L groups."""
 
+    name: ClassVar[str] = "iwae"
     num_samples: int
     num_importance_samples: int
-    gradient_estimator: str
+    gradient: GradientEstimator
 
     @property
     def num_draws(self) -> int:
@@ -132,25 +126,18 @@ class Iwae:
         if kl_weight != 1:
             raise ValueError(f"kl_weight must be 1 with objective 'iwae', got {kl_weight}")
         q, p = vae.posterior(x), vae.prior()
-        z = reparameterise(q, noise)
-        if self.gradient_estimator == "score_function":
-            z = z.detach()
+        z = self.gradient.draw(reparameterise(q, noise))
         log_px_z, log_pz = vae.log_px_z(x, z), p.log_prob(z)
-        log_qz_x = path_log_prob(q, z) if self.gradient_estimator == "dreg" else q.log_prob(z)
-        log_weights = log_px_z + log_pz - log_qz_x
-        groups = importance_groups(log_weights, self.num_importance_samples)
+        # The score terms of K draws are weighted by their normalised weights, so their mean is not zero.
+        log_qz_x = self.gradient.log_qz_x(q, z, mean_zero_score=False)
+        groups = self._groups(log_px_z + log_pz - log_qz_x)
         bound = log_mean_exp(groups, dim=1)
-        loss = -bound.mean()
-        if self.gradient_estimator == "score_function":
-            log_q = importance_groups(log_qz_x, self.num_importance_samples)
-            loss = loss - score_surrogate(bound.unsqueeze(1), _baseline(groups), log_q) * self.num_importance_samples
-        if self.gradient_estimator == "dreg" and z.requires_grad:
-            # Doubly reparameterised (Tucker et al. 2019, equation 8): the encoder's path derivatives carry the squared
-            # normalised weights. Back-propagation brings one factor; the hook on z, which only they pass, the other.
-            normalised = groups.detach().softmax(1).flatten(0, 1).unsqueeze(-1)
-            z.register_hook(lambda gradient: gradient * normalised)
+        loss = self.gradient.loss(bound, groups, z, lambda: self._groups(log_qz_x))
         reconstruction, kl = -log_px_z.detach().mean(), (log_qz_x - log_pz).detach().mean()
         return StepTerms(loss, -reconstruction - kl, reconstruction, kl)
+
+    def _groups(self, draws: Draws) -> Float[Tensor, "outer inner batch"]:
+        return importance_groups(draws, self.num_importance_samples)
 
 
 Objective = Elbo | Iwae
@@ -158,38 +145,8 @@ Objective = Elbo | Iwae
 
 
 def build_objective(config: TrialConfig) -> Objective:
-    objective = config.objective
+    """The objective that the configuration names, with its estimators."""
+    objective, gradient = config.objective, GRADIENT_ESTIMATORS[config.gradient.estimator]
     if isinstance(objective, ElboObjective):
-        return Elbo(objective.num_samples, config.kl.estimator, config.gradient.estimator, objective.free_bits)
-    return Iwae(objective.num_samples, objective.num_importance_samples, config.gradient.estimator)
-
-
-def score_surrogate(
-    bound: Float[Tensor, "sample ..."], baseline: Float[Tensor, "sample ..."], log_qz_x: Float[Tensor, "sample ..."]
-) -> Float[Tensor, ""]:
-    """Value 0, gradient mean((bound - baseline) * d log q(z|x)): the score-function term (Williams 1992)."""
-    return ((bound - baseline).detach() * (log_qz_x - log_qz_x.detach())).mean()
-
-
-def leave_one_out_mean(draws: Float[Tensor, "sample ..."]) -> Float[Tensor, "sample ..."]:
-    """The mean of the other draws: a baseline that is independent of the draw it is subtracted from."""
-    return (draws.sum(0) - draws) / (len(draws) - 1)
-
-
-def _baseline(groups: Float[Tensor, "outer inner ..."]) -> Float[Tensor, "outer inner ..."]:
-    """For each draw the bound without it: VIMCO with the arithmetic mean (Mnih & Rezende 2016, section 2.4)."""
-    if groups.shape[1] > 1:
-        return leave_one_out_bound(groups.detach(), dim=1)
-    return leave_one_out_mean(groups.detach())
-
-
-def coefficient_of_other_images(log_px_z: Draws, k1_draws: Draws) -> Float[Tensor, " batch"]:
-    """The control variate's c for each image, fitted on the draws of all other images of the batch.
-
-    Draws of different images are independent, so the estimate stays unbiased without a decoder call for draws that
-    would serve the fit alone, and without a state between steps. One image alone gets c = 0, the closed form.
-    """
-    covariance = estimators.covariance_over_draws(log_px_z, k1_draws)
-    variance = estimators.covariance_over_draws(k1_draws, k1_draws)
-    others = variance.sum() - variance
-    return torch.where(others > 0, (covariance.sum() - covariance) / others, 0.0)
+        return Elbo(objective.num_samples, KL_ESTIMATORS[config.kl.estimator], gradient, objective.free_bits)
+    return Iwae(objective.num_samples, objective.num_importance_samples, gradient)

@@ -1,4 +1,4 @@
-"""Files that survive a crash: written whole or not at all, checked when read, refused when they belong elsewhere."""
+"""Checkpoints: tensors in files that are written whole, checked when read, and refused when they belong elsewhere."""
 
 from __future__ import annotations
 
@@ -22,9 +22,6 @@ log = logging.getLogger(__name__)
 SCHEMA = 1
 MOST_OF_TRAINING = 0.02
 """Largest share of the training time that saving may take."""
-
-
-# --- checkpoints ----------------------------------------------------------------------------------------------------
 
 
 def save(path: Path, state: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
@@ -51,18 +48,18 @@ def load(path: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
     except _Damaged as error:
         set_aside(path, str(error))
         return None
-    if differences := _differences(json.loads(content["identity"]), dict(identity)):
-        raise ConfigError(f"{path}: belongs to another trial: {'; '.join(differences)}; choose another folder")
+    if listed := differences(json.loads(content["identity"]), json.loads(json.dumps(identity))):
+        raise ConfigError(f"{path}: belongs to another trial: {'; '.join(listed)}; choose another folder")
     state: dict[str, Any] = content["state"]
     return state
 
 
 class _Damaged(Exception):
-    pass
+    """A checkpoint that cannot be trusted; the message says why."""
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """torch.load ignores the checksums that torch.save wrote, and would read flipped bits as weights: look first."""
+    """Read a checkpoint once its checksums match: torch.load ignores them, and would read flipped bits as weights."""
     try:
         with zipfile.ZipFile(path) as archive:
             if bad := archive.testzip():
@@ -83,27 +80,27 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
-    here = json.loads(json.dumps(here))
-    keys = sorted(there.keys() | here.keys())
+def differences(kept: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """What differs between the configuration in a folder and the one asked for, as text: one item a key."""
     return [
-        f"{key} is {there.get(key)!r} there and {here.get(key)!r} here"
-        for key in keys
-        if there.get(key) != here.get(key)
+        f"{key} is {kept.get(key)!r} there and {asked.get(key)!r} here"
+        for key in dict.fromkeys((*kept, *asked))
+        if kept.get(key) != asked.get(key)
     ]
 
 
 class Throttle:
-    """When to save: at most every `seconds`, and rarer where saving is slow, so that it stays under its share."""
+    """Says when to save: at most every `seconds`, and rarer where saving is slow, to stay under MOST_OF_TRAINING."""
 
     def __init__(self, seconds: float = 2.0) -> None:
         self.interval = seconds
         self._last = time.monotonic()
 
     def due(self) -> bool:
+        """Whether the last save was long enough ago."""
         return time.monotonic() - self._last >= self.interval
 
     def saved(self, cost: float) -> None:
-        """Tell that a save ended now and took `cost` seconds."""
+        """Take note that a save ended now and took `cost` seconds."""
         self.interval = max(self.interval, cost / MOST_OF_TRAINING)
         self._last = time.monotonic()

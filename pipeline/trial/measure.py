@@ -14,11 +14,9 @@ from pipeline.probability.sampling import replicate_seed
 from pipeline.variance import gradients
 from pipeline.variance import study as variance
 
-TABLES = ("variance", "gradients", "evidence")
-"""The long tables that a measurement fills."""
-
 Measurement = dict[str, Any]
-"""`metrics` (scalars by name), `suspect` (reasons), a list of rows for each of TABLES, `seconds` (by part)."""
+"""`metrics` (scalars by name), `suspect` (reasons), a list of rows for each of `layout.MEASURED_TABLES`,
+`seconds` (by part)."""
 
 
 def measure(config: TrialConfig, data: ImageData, vae: VAE, number: int) -> Measurement:
@@ -48,5 +46,5 @@ def measure(config: TrialConfig, data: ImageData, vae: VAE, number: int) -> Meas
 
 
 def total_seconds(measurements: list[Measurement]) -> dict[str, float]:
-    """Seconds by part, over replicates."""
+    """Seconds by part of the work, summed over replicates."""
     return {part: sum(m["seconds"][part] for m in measurements) for part in measurements[0]["seconds"]}

@@ -16,7 +16,6 @@ from torch.nn.functional import pad
 from pipeline.files import write_atomic
 from pipeline.model.vae import VAE
 from pipeline.probability.distributions import sample
-from pipeline.probability.sampling import draw
 from pipeline.trial.training_curves import training_curves
 
 TILE = 56
@@ -33,12 +32,12 @@ def save_png(path: Path, images: Grey, columns: int, *, padding: int = 1) -> Non
     """A grid of grey images (0 black, 1 white), each pixel enlarged by a whole factor so that it can be seen."""
     factor = math.ceil(TILE / max(images.shape[1:]))
     large = images.float().clamp(0, 1).cpu().repeat_interleave(factor, dim=1).repeat_interleave(factor, dim=2)
-    picture = Image.fromarray((_grid(large, columns, padding * 2) * 255).round().to(torch.uint8).numpy())
+    picture = Image.fromarray((grid(large, columns, padding * 2) * 255).round().to(torch.uint8).numpy())
     write_atomic(path, lambda file: picture.save(file, format="PNG"))
 
 
-def _grid(images: Grey, columns: int, padding: int, value: float = 0.5) -> Float[Tensor, "height width"]:
-    """As torchvision's `make_grid`, whose import takes seconds and a hundred megabytes in every worker."""
+def grid(images: Grey, columns: int, padding: int, value: float = 0.5) -> Float[Tensor, "height width"]:
+    """Arrange images as torchvision's `make_grid`, whose import costs every worker seconds and 100 MB."""
     columns = min(columns, len(images))
     rows = math.ceil(len(images) / columns)
     tiles = torch.cat((images, images.new_full((rows * columns - len(images), *images.shape[1:]), value)))
@@ -55,7 +54,7 @@ def epochs_to_draw(epochs: int) -> set[int]:
 
 @torch.inference_mode()
 def samples(vae: VAE, path: Path, *, seed: int, columns: int = 10) -> None:
-    """`columns` squared ancestral samples: z from the prior, then a draw of every pixel (not its mean)."""
+    """Draw `columns` squared ancestral samples: z from the prior, then a draw of every pixel (not its mean)."""
     drawn = vae.sample(columns**2, _generator(vae, seed))
     save_png(path, drawn / (vae.levels - 1), columns)
 
@@ -64,7 +63,7 @@ def samples(vae: VAE, path: Path, *, seed: int, columns: int = 10) -> None:
 def reconstructions(
     vae: VAE, images: UInt8[Tensor, "image height width"], path: Path, *, seed: int, columns: int = 10, rows: int = 5
 ) -> None:
-    """Originals, and under each row of them the decoder's means at one draw of z from each posterior."""
+    """Draw originals, and under each row of them the decoder's means at one draw of z from each posterior."""
     x = images[: columns * rows]
     shown = vae.decode(_posterior_draw(vae, x, _generator(vae, seed))).mean
     lines = zip((x / (vae.levels - 1)).split(columns), shown.split(columns))
@@ -73,7 +72,7 @@ def reconstructions(
 
 @torch.inference_mode()
 def manifold(vae: VAE, path: Path, *, seed: int) -> None:
-    """The decoder's means over a 20 x 20 grid of prior percentiles, for D = 2.
+    """Draw the decoder's means over a 20 x 20 grid of prior percentiles, for D = 2.
 
     Each axis is cut into 20 parts of equal prior probability and decoded at their middles, so that every tile stands
     for the same share of the prior (Kingma & Welling 2014, appendix A). Percentiles fall from top to bottom for z_2.
@@ -88,7 +87,7 @@ def manifold(vae: VAE, path: Path, *, seed: int) -> None:
 
 @torch.inference_mode()
 def traversals(vae: VAE, image: UInt8[Tensor, "height width"], path: Path, *, seed: int) -> None:
-    """One row per latent dimension: z walks from the prior's 5th to its 95th percentile, the rest stay put.
+    """Draw one row per latent dimension: z walks from the prior's 5th to its 95th percentile, the rest stay put.
 
     The rest is a posterior draw for `image`. Rows are the (at most 10) dimensions that change the picture most, in
     falling order: in a VAE with idle dimensions, any others would show rows of equal tiles.
@@ -126,7 +125,7 @@ def final(
     *,
     seed: int,
 ) -> None:
-    """All that is drawn once a trial is trained: the manifold where there are two dimensions, else walks along each."""
+    """Draw everything that shows a trained replicate: the manifold where D = 2, else walks along each dimension."""
     samples(vae, folder / "samples_final.png", seed=seed)
     reconstructions(vae, test, folder / "reconstructions.png", seed=seed)
     if vae.latent_dim == 2:
@@ -137,8 +136,7 @@ def final(
 
 
 def _posterior_draw(vae: VAE, x: UInt8[Tensor, "batch height width"], generator: torch.Generator) -> Tensor:
-    noise = draw("iid", 1, len(x), vae.latent_dim, generator=generator, dtype=vae.dtype, device=vae.device)
-    return vae.terms(x, noise).z[0]
+    return vae.terms(x, vae.noise("iid", 1, len(x), generator)).z[0]
 
 
 def _generator(vae: VAE, seed: int) -> torch.Generator:

@@ -1,63 +1,35 @@
-"""One trial, from configuration to a folder of results: train every replicate, measure its best weights, write it down.
+"""Run one trial: train every replicate, measure its best weights, write everything into the trial's folder.
 
-    config.yaml          the configuration, complete
-    result.json          means and standard errors over replicates; written last: its presence means finished
-    history.jsonl        a row per replicate and epoch
-    replicates.jsonl     a row per replicate: best epoch, test.*, variance.*, seconds
-    variance.jsonl, gradients.jsonl, evidence.jsonl      long tables
-    checkpoints/         replicate_N.pt (best weights); until the trial is finished training.pt and measured_N.json
-    pictures/            drawn by the first replicate
-    evaluations/HASH/    what `evaluate_trial` measured with other sizes
-
-Every file is written whole or not at all. An interrupted run goes on from the folder and gives the same numbers.
+`pipeline.layout` lists the files of the folder. Every file is written whole or not at all, so an interrupted run goes
+on from the folder and gives the same numbers.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pipeline.config import ConfigError, TrialConfig, config_hash, override, parse
-from pipeline.data import images
+from pipeline import layout
+from pipeline.config import ConfigError, TrialConfig
 from pipeline.data.images import ImageData
-from pipeline.files import set_aside, write_json
+from pipeline.files import read_json, set_aside, write_json
 from pipeline.model.vae import VAE
 from pipeline.probability.sampling import replicate_seed
+from pipeline.training.loop import Training
 from pipeline.training.precision import tf32
-from pipeline.training.replicate import Row
 from pipeline.trial import folder as trial_folder
 from pipeline.trial import pictures
-from pipeline.trial.folder import read_json
+from pipeline.trial.job import Job, prepare
 from pipeline.trial.measure import Measurement, measure, total_seconds
-from pipeline.trial.train import Place, Report, history_rows, replicate_row, train
+from pipeline.trial.result import TrialResult, write_result
+from pipeline.trial.train import Report, history_rows, replicate_row, train
 from pipeline.trial.trained import with_weights
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrialResult:
-    """A finished trial: its folder and the content of its result.json."""
-
-    folder: Path
-    record: dict[str, Any]
-
-    @property
-    def metrics(self) -> dict[str, float | None]:
-        """Means over replicates and, as `NAME.standard_error`, their standard errors (None with one replicate)."""
-        metrics: dict[str, float | None] = self.record["metrics"]
-        return metrics
-
-    @property
-    def suspect(self) -> list[str]:
-        """Reasons to doubt the numbers; empty where there are none."""
-        return list(self.record["suspect"])
 
 
 @tf32(False)
@@ -73,6 +45,13 @@ def run_trial(
 ) -> TrialResult:
     """Train and measure one configuration; go on with an interrupted run of it; return a finished one as it is.
 
+    >>> quick = {"max_images": 32, "gap_images": 0, "prior_draws": 0}
+    >>> off = {"images": 0, "gradient_repeats": 0}
+    >>> config = parse({"training": {"epochs": 1}, "evaluation": quick, "variance": off})
+    >>> result = run_trial(config, "trials/first")  # three VAEs, on scikit-learn's digits
+    >>> result.metrics["test.elbo"] < result.metrics["test.iwae_8"] < result.metrics["test.iwae_64"]
+    True
+
     Args:
         config: the complete configuration.
         folder: the trial's own; made if it is missing.
@@ -87,29 +66,29 @@ def run_trial(
     often as that helps; its numbers are the same to rounding, and result.json says so.
 
     Raises:
-        ConfigError: the folder holds another trial or cannot be written; data or device are not there.
+        ConfigError: the folder holds another trial or cannot be written; data or device are missing.
         TrainingDiverged: a replicate's loss is not finite; history and replicates so far are in the folder.
     """
     folder, started = Path(folder), time.perf_counter()
     trial_folder.claim(folder, config)
-    if (folder / "result.json").is_file():
-        return TrialResult(folder, read_json(folder / "result.json"))
-    data = _prepare(config, device, data, data_dir, threads)
-    place, report = Place(device), _each_once(report)
+    if (folder / layout.RESULT).is_file():
+        return TrialResult(folder, trial_folder.read_result(folder))
+    job = prepare(config, folder, device=device, data=data, data_dir=data_dir, threads=threads)
+    report = _each_epoch_once(report)
     while True:
         try:
-            return TrialResult(folder, _run(config, data, folder, place, report, started))
+            return TrialResult(folder, _complete(job, report, started))
         except torch.OutOfMemoryError:
-            if place.max_decodes == 1:
+            if job.max_decodes == 1:
                 raise
-            place = place.with_less_memory()
+            job = job.with_less_memory()
         # The error is gone by now, and with it the tensors that its traceback held.
-        log.warning("%s: out of memory on %s: at most %d images at once now", folder, device, place.max_decodes)
+        log.warning("%s: out of memory on %s: at most %d images at once now", folder, device, job.max_decodes)
         torch.cuda.empty_cache()
 
 
-def _each_once(report: Report | None) -> Report | None:
-    """A run that begins again from its checkpoint does not report an epoch again."""
+def _each_epoch_once(report: Report | None) -> Report | None:
+    """The report, without the epochs that it had already when the run began again from its checkpoint."""
     if report is None:
         return None
     last = -1
@@ -123,111 +102,43 @@ def _each_once(report: Report | None) -> Report | None:
     return once
 
 
-def _run(
-    config: TrialConfig, data: ImageData, folder: Path, place: Place, report: Report | None, started: float
-) -> dict[str, Any]:
-    """From wherever the folder stands to result.json; returns its content."""
-    training, drawing = train(config, data, folder, place, report)
-    measured = [_measured_once(config, data, folder, place, replicate.number) for replicate in training.replicates]
-    if config.evaluation.pictures:
-        drawing += _draw_final(config, data, folder, place, history_rows(training))
-    rows = [replicate_row(config, replicate, "finished") for replicate in training.replicates]
+def _complete(job: Job, report: Report | None, started: float) -> dict[str, Any]:
+    """Bring the trial from wherever its folder stands to result.json; returns that file's content."""
+    training, drawing = train(job, report)
+    measured = [_measured_once(job, replicate.number) for replicate in training.replicates]
+    if job.config.evaluation.pictures:
+        drawing += _draw_final(job, training)
+    rows = [replicate_row(job.config, replicate, layout.FINISHED) for replicate in training.replicates]
     seconds = {"training": sum(row["seconds.training"] for row in rows), **total_seconds(measured), "pictures": drawing}
     # After an interruption the parts include earlier runs, which this run's clock has not seen.
     seconds["total"] = max(time.perf_counter() - started, sum(seconds.values()))
-    record = trial_folder.write_result(
-        folder,
-        config,
-        data,
-        rows=rows,
-        measured=measured,
-        seconds=seconds,
-        device=place.device,
-        max_decodes=place.max_decodes,
-    )
-    for leftover in ("training.pt", *(f"measured_{replicate.number}.json" for replicate in training.replicates)):
-        (folder / "checkpoints" / leftover).unlink(missing_ok=True)
+    record = write_result(job, rows=rows, measured=measured, seconds=seconds)
+    trial_folder.training_file(job.folder).unlink(missing_ok=True)
+    for replicate in training.replicates:
+        trial_folder.measured_file(job.folder, replicate.number).unlink(missing_ok=True)
     return record
 
 
-@tf32(False)
-def evaluate_trial(
-    folder: Path | str,
-    overrides: Mapping[str, Any] | None = None,
-    *,
-    device: str = "cpu",
-    data: ImageData | None = None,
-    data_dir: Path | None = None,
-    threads: int | None = None,
-) -> TrialResult:
-    """Measure a trial's best weights again, with other sizes: `{"evaluation.num_importance_samples": [1, 4096]}`.
-
-    The trial itself stays as it is: the results go to `evaluations/HASH/` in its folder.
-
-    Raises:
-        ConfigError: no trial with trained replicates is there, or an override is not under evaluation. or variance.
-    """
-    folder, started = Path(folder), time.perf_counter()
-    trained = trial_folder.read_config(folder)
-    for key, value in (overrides or {}).items():
-        if key.partition(".")[0] not in ("evaluation", "variance"):
-            raise ConfigError(f"{key}: only evaluation.* and variance.* can change after training, got {value!r}")
-    config = parse(override(trained.model_dump(mode="json"), overrides or {}), str(folder / "config.yaml"))
-    data = _prepare(config, device, data, data_dir, threads)
-    rows, measured = [], []
-    for number in range(config.first_replicate, config.first_replicate + config.replicates):
-        weights, row = trial_folder.load_best(folder, trained, data, number)
-        measured.append(measure(config, data, with_weights(config, data, weights, number, device), number))
-        rows.append(row)
-    seconds = total_seconds(measured) | {"total": time.perf_counter() - started}
-    target = folder / "evaluations" / config_hash(config)
-    record = trial_folder.write_result(
-        target, config, data, rows=rows, measured=measured, seconds=seconds, device=device
-    )
-    return TrialResult(target, record)
-
-
-def _prepare(
-    config: TrialConfig, device: str, data: ImageData | None, data_dir: Path | None, threads: int | None
-) -> ImageData:
-    """Set threads, check the device, bring the images to it."""
-    if threads is not None:
-        if threads < 1:
-            raise ConfigError(f"threads must be at least 1, got {threads}")
-        torch.set_num_threads(threads)
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            f"device must be one that torch can use, got {device!r}: {str(error).splitlines()[0]}"
-        ) from None
-    return (images.load(config.data, data_dir) if data is None else data).to(device)
-
-
-# --- what is done with trained weights ------------------------------------------------------------------------------
-
-
-def _best_vae(config: TrialConfig, data: ImageData, folder: Path, number: int, place: Place) -> VAE:
-    weights, _ = trial_folder.load_best(folder, config, data, number)
-    return with_weights(config, data, weights, number, place.device, place.max_decodes)
-
-
-def _measured_once(config: TrialConfig, data: ImageData, folder: Path, place: Place, number: int) -> Measurement:
+def _measured_once(job: Job, number: int) -> Measurement:
     """A replicate's measurement, read back where an interrupted run had made it already."""
-    path = folder / "checkpoints" / f"measured_{number}.json"
+    path = trial_folder.measured_file(job.folder, number)
     if path.is_file():
         try:
-            measured: Measurement = read_json(path)
-            return measured
+            return read_json(path)
         except ConfigError as error:
             set_aside(path, str(error))
-    write_json(path, measure(config, data, _best_vae(config, data, folder, number, place), number))
-    return dict(read_json(path))
+    write_json(path, measure(job.config, job.data, _best_vae(job, number), number))
+    return read_json(path)
 
 
-def _draw_final(config: TrialConfig, data: ImageData, folder: Path, place: Place, history: list[Row]) -> float:
-    """The training curves, and what the first replicate's best weights can show. Returns the seconds it took."""
-    started, number = time.perf_counter(), config.first_replicate
-    vae, seed = _best_vae(config, data, folder, number, place), replicate_seed(config.seed, number, "pictures")
-    pictures.final(vae, data.test, history, folder / "pictures", seed=seed)
+def _draw_final(job: Job, training: Training) -> float:
+    """Draw the training curves, and what the first replicate's best weights can show; returns the seconds it took."""
+    started, number = time.perf_counter(), job.config.first_replicate
+    vae, seed = _best_vae(job, number), replicate_seed(job.config.seed, number, "pictures")
+    pictures.final(vae, job.data.test, history_rows(training), job.folder / layout.PICTURES, seed=seed)
     return time.perf_counter() - started
+
+
+def _best_vae(job: Job, number: int) -> VAE:
+    weights, _ = trial_folder.load_best(job.folder, job.config, job.data, number)
+    return with_weights(job.config, job.data, weights, number, job.device, job.max_decodes)

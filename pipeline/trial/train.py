@@ -4,105 +4,88 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
 
+from pipeline import layout
 from pipeline.config import TrialConfig
-from pipeline.data.images import ImageData
 from pipeline.files import write_rows
-from pipeline.model.vae import MAX_DECODES
+from pipeline.means import report_metrics
 from pipeline.probability.sampling import replicate_seed
 from pipeline.training.loop import Training
 from pipeline.training.replicate import Replicate, Row, TrainingDiverged
 from pipeline.trial import checkpoints, pictures
 from pipeline.trial import folder as trial_folder
-from pipeline.trial.folder import mean_and_error
+from pipeline.trial.job import Job
 
 Report = Callable[[int, dict[str, float]], None]
+"""Called with an epoch and its metrics; an exception from it stops the training."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a trial is computed, and how many images at once where memory ran out."""
-
-    device: str
-    max_decodes: int | None = None
-
-    def with_less_memory(self) -> Place:
-        return replace(self, max_decodes=(self.max_decodes or MAX_DECODES) // 2)
-
-
-# --- training -------------------------------------------------------------------------------------------------------
-
-
-def train(
-    config: TrialConfig, data: ImageData, folder: Path, place: Place, report: Report | None
-) -> tuple[Training, float]:
+def train(job: Job, report: Report | None) -> tuple[Training, float]:
     """Train to the end from wherever the folder stands. Returns the training, and the seconds spent on pictures."""
-    training = Training(config, data, place.device, place.max_decodes)
-    path, identity = folder / "checkpoints" / "training.pt", trial_folder.identity(config, data)
-    if (state := checkpoints.load(path, identity)) is not None:
-        training.restore(state)
-    throttle, saved, drawing, status = checkpoints.Throttle(), training.epoch, 0.0, "stopped"
-
-    def save() -> None:
-        nonlocal saved
-        if saved < training.epoch:
-            started = time.perf_counter()
-            checkpoints.save(path, training.state(), identity)
-            write_rows(folder / "history.jsonl", history_rows(training))
-            throttle.saved(time.perf_counter() - started)
-            saved = training.epoch
-
+    training = Training(job.config, job.data, job.device, job.max_decodes)
+    progress = _SavedProgress(job, training)
+    drawing, status = 0.0, layout.STOPPED
     try:
         for rows in training.run():
-            if throttle.due() or training.finished:
-                save()
-            drawing += _draw_samples(config, training, folder)
+            progress.save_when_due()
+            drawing += _draw_samples(job, training)
             if report is not None:
-                _report_or_save(report, training.epoch, rows, save)
-        status = "trained"
+                _report_or_save(report, training.epoch, rows, progress)
+        status = layout.TRAINED
     except TrainingDiverged:
-        status = "diverged"
+        status = layout.DIVERGED
         raise
     finally:
-        rows = [replicate_row(config, replicate, status) for replicate in training.replicates]
-        write_rows(folder / "replicates.jsonl", rows)
-        write_rows(folder / "history.jsonl", history_rows(training))
+        rows = [replicate_row(job.config, replicate, status) for replicate in training.replicates]
+        write_rows(job.folder / layout.rows_file(layout.REPLICATES), rows)
+        write_rows(job.folder / layout.rows_file(layout.HISTORY), history_rows(training))
     for replicate, row in zip(training.replicates, rows):
-        trial_folder.save_best(folder, config, data, replicate.best_weights, row | {"status": "finished"})
+        measured = row | {"status": layout.FINISHED}
+        trial_folder.save_best(job.folder, job.config, job.data, replicate.best_weights, measured)
     return training, drawing
 
 
-def _report_or_save(report: Report, epoch: int, rows: list[Row], save: Callable[[], None]) -> None:
+class _SavedProgress:
+    """The training's checkpoint: read when the training begins, written now and then."""
+
+    def __init__(self, job: Job, training: Training) -> None:
+        self.job, self.training = job, training
+        self.path, self.identity = trial_folder.training_file(job.folder), trial_folder.identity(job.config, job.data)
+        if (state := checkpoints.load(self.path, self.identity)) is not None:
+            training.restore(state)
+        self.throttle, self.saved = checkpoints.Throttle(), training.epoch
+
+    def save_when_due(self) -> None:
+        """Save if the last time was long enough ago, or if the training is over."""
+        if self.throttle.due() or self.training.finished:
+            self.save()
+
+    def save(self) -> None:
+        """Save the state and the history, unless no epoch was completed since the last time."""
+        if self.saved < self.training.epoch:
+            started = time.perf_counter()
+            checkpoints.save(self.path, self.training.state(), self.identity)
+            write_rows(self.job.folder / layout.rows_file(layout.HISTORY), history_rows(self.training))
+            self.throttle.saved(time.perf_counter() - started)
+            self.saved = self.training.epoch
+
+
+def _report_or_save(report: Report, epoch: int, rows: list[Row], progress: _SavedProgress) -> None:
     """Report an epoch. Who stops the trial here may want to go on later: then nothing trained so far may be lost."""
     try:
         report(epoch, report_metrics(rows))
     except BaseException:
-        save()
+        progress.save()
         raise
 
 
-def report_metrics(rows: list[Row]) -> dict[str, float]:
-    """One epoch: mean, standard error and single values over replicates; what does not exist yet is left out."""
-    metrics: dict[str, float] = {}
-    for name in rows[0].keys() - {"replicate", "epoch"}:
-        values = {row["replicate"]: row[name] for row in rows}
-        if None in values.values():
-            continue
-        metrics[name], error = mean_and_error(list(values.values()))
-        metrics |= {f"{name}.replicate_{number}": value for number, value in values.items()}
-        if error is not None:
-            metrics[f"{name}.standard_error"] = error
-    return dict(sorted(metrics.items()))
-
-
 def history_rows(training: Training) -> list[Row]:
+    """The `history` table: the rows of each replicate, one per epoch."""
     return [row for replicate in training.replicates for row in replicate.rows]
 
 
 def replicate_row(config: TrialConfig, replicate: Replicate, status: str) -> Row:
-    """The replicate at its best epoch, whose weights are the ones that are measured."""
+    """A row of the `replicates` table: the replicate at its best epoch, whose weights are the ones measured."""
     best: Row = next((row for row in replicate.rows if row["epoch"] == replicate.best_epoch), {})
     return {
         "replicate": replicate.number,
@@ -115,11 +98,14 @@ def replicate_row(config: TrialConfig, replicate: Replicate, status: str) -> Row
     }
 
 
-def _draw_samples(config: TrialConfig, training: Training, folder: Path) -> float:
-    """At some epochs, samples of the first replicate: always from the same noise, so that epochs compare."""
-    if not config.evaluation.pictures or training.epoch not in pictures.epochs_to_draw(config.training.epochs):
+def _draw_samples(job: Job, training: Training) -> float:
+    """Draw samples of the first replicate after some epochs, always from the same noise, so that epochs compare.
+
+    Returns the seconds it took.
+    """
+    if not job.config.evaluation.pictures or training.epoch not in pictures.epochs_to_draw(job.config.training.epochs):
         return 0.0
     started, first = time.perf_counter(), training.replicates[0]
-    path = folder / "pictures" / f"samples_epoch_{training.epoch:04d}.png"
-    pictures.samples(first.vae, path, seed=replicate_seed(config.seed, first.number, "pictures"))
+    path = job.folder / layout.PICTURES / layout.samples_picture(training.epoch)
+    pictures.samples(first.vae, path, seed=replicate_seed(job.config.seed, first.number, "pictures"))
     return time.perf_counter() - started

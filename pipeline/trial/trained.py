@@ -1,12 +1,4 @@
-"""The VAE of a trained replicate, from the folder of its trial.
-
-    from pipeline.trained import load_vae
-
-    vae = load_vae("runs/default/trials/0003")
-    vae.posterior(x), vae.decode(z), vae.sample(16, generator)
-
-Weights are given out only beside the images that they were trained on.
-"""
+"""The VAE of a trained replicate, from the folder of its trial; only beside the images that it was trained on."""
 
 from __future__ import annotations
 
@@ -32,6 +24,10 @@ def load_vae(
 ) -> VAE:
     """The VAE with the weights that were best on validation images, in evaluation mode.
 
+    >>> vae = load_vae("trials/first")  # the folder of a trained trial
+    >>> vae.sample(16, torch.Generator().manual_seed(0)).shape
+    torch.Size([16, 8, 8])
+
     Args:
         folder: the trial's.
         replicate: its number (None: the first).
@@ -39,7 +35,8 @@ def load_vae(
         data: the images it was trained on, where they are in memory already (else they are loaded, from `data_dir`).
 
     Raises:
-        ConfigError: no trial is there, none of its replicates has this number, or the images are not those of training.
+        ConfigError: the folder holds no trial, none of its replicates has this number, or the images are not those of
+            training.
     """
     folder = Path(folder)
     config = trial_folder.read_config(folder)

@@ -15,11 +15,8 @@ CURVE_SIZE, CURVE_MARGINS, SHARPNESS = (640, 400), (58, 34, 18, 46), 2
 """Pixels: the picture, and its margins left, top, right and bottom. Drawn larger and reduced: lines without steps."""
 
 
-# --- training curves ------------------------------------------------------------------------------------------------
-
-
 def training_curves(rows: Sequence[Mapping[str, float | None]], path: Path) -> None:
-    """Bits per dimension against epoch, one line per replicate; a dot where its validation bound was best.
+    """Draw bits per dimension against epoch, one line per replicate; a dot where its validation bound was best.
 
     The axis starts below the first twentieth of the epochs: an untrained model would squeeze all the rest into a line.
 
@@ -59,7 +56,7 @@ def _field(
     x_axis: tuple[float, float],
     y_axis: tuple[float, float],
 ) -> Image.Image:
-    """Grid and lines, without labels."""
+    """The field of the picture: grid and lines, without labels."""
     field = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(field)
     for tick in ticks(*y_axis):
@@ -80,7 +77,7 @@ def _axes(
     x_axis: tuple[float, float],
     y_axis: tuple[float, float],
 ) -> None:
-    """Ticks, labels and the names of the two curves, above the field and in their colours."""
+    """Draw ticks, labels and the names of the two curves, above the field and in their colours."""
     font, (left, top), (width, height) = ImageFont.load_default(13 * SHARPNESS), corner, size
     ink, edge = (31, 35, 40), (106, 115, 125)
     pen.line([(left, top), (left, top + height), (left + width, top + height)], fill=edge, width=SHARPNESS)

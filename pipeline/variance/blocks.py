@@ -18,20 +18,15 @@ from torch import Tensor
 
 from pipeline.config import VarianceConfig
 from pipeline.model.draws import DrawTerms
-from pipeline.probability import kl as estimators
-from pipeline.probability import sampling
 from pipeline.probability.bounds import log_mean_exp
+from pipeline.probability.kl.estimator import Need
+from pipeline.probability.kl.registry import KL_ESTIMATORS
+from pipeline.probability.schemes.scheme import SamplingScheme
 from pipeline.variance.moments import MIN_GROUPS
+from pipeline.variance.quantities import STUDIED
 
-QUANTITIES = (
-    "k1",
-    "k3",
-    "cross_entropy",
-    "reconstruction",
-    "elbo_closed_form",
-    "elbo_monte_carlo",
-    "elbo_control_variate",
-)
+Estimate = tuple[str, "Block", Float[Tensor, "group position image"]]
+"""The name of a quantity, the size of its estimates, their values."""
 
 
 class Block(NamedTuple):
@@ -45,45 +40,51 @@ class Block(NamedTuple):
         return self.num_samples * (self.num_importance_samples or 1)
 
 
-def group_length(scheme: sampling.Scheme, config: VarianceConfig) -> int:
-    """Draws that depend on each other: 1 independent draw, 2 of an antithetic pair, the net of the largest L."""
-    return {"iid": 1, "antithetic": 2, "sobol": max(config.num_samples)}[scheme]
-
-
-def estimates(
-    terms: DrawTerms, config: VarianceConfig, scheme: sampling.Scheme, group: int
-) -> Iterator[tuple[str, Block, Float[Tensor, "group position image"]]]:
+def estimates(terms: DrawTerms, config: VarianceConfig, scheme: SamplingScheme, group: int) -> Iterator[Estimate]:
     """Every estimator's values, block by block."""
-    log_weights = terms.log_weights
-    k1 = estimators.k1(terms.log_qz_x, terms.log_pz)
-    per_draw = {
-        "k1": k1,
-        "k3": estimators.k3(terms.log_qz_x, terms.log_pz),
-        "reconstruction": -terms.log_px_z,
-        "elbo_monte_carlo": log_weights,
-    }
-    if terms.entropy is not None:
-        per_draw["cross_entropy"] = estimators.cross_entropy_kl(terms.entropy, terms.log_pz)
-    if terms.kl is not None:
-        per_draw["elbo_closed_form"] = terms.log_px_z - terms.kl
+    per_draw = draws_of_quantities(terms)
     for length in config.num_samples:
         block = Block(length)
         means = {name: in_blocks(values, block, group) for name, values in per_draw.items()}
-        if terms.kl is not None:
-            means["elbo_control_variate"] = control_variate(means["elbo_closed_form"], terms.kl - means["k1"])
-        yield from ((name, block, means[name]) for name in QUANTITIES if name in means)
+        means |= _with_coefficient(terms, block, group)
+        yield from ((name, block, means[name]) for name in STUDIED if name in means)
     for inner in config.num_importance_samples:
         for length in config.num_samples:
             block = Block(length, inner)
             if fits(block, scheme, config):
-                yield "iwae", block, in_blocks(log_weights, block, group)
+                yield "iwae", block, in_blocks(terms.log_weights, block, group)
 
 
-def fits(block: Block, scheme: sampling.Scheme, config: VarianceConfig) -> bool:
-    """Whether L * K draws fit into the study often enough; with Sobol draws, into one net."""
-    if scheme == "sobol":
+def draws_of_quantities(terms: DrawTerms) -> dict[str, Float[Tensor, "sample image"]]:
+    """One value a draw of every quantity that is a mean of independent terms, and that q and p have the forms for."""
+    given = {"log_pz": terms.log_pz, "log_qz_x": terms.log_qz_x, "kl": terms.kl, "entropy": terms.entropy}
+    needs: dict[Need, Tensor] = {name: value for name, value in given.items() if value is not None}  # type: ignore[misc]
+    draws = {"reconstruction": -terms.log_px_z}
+    for estimator in KL_ESTIMATORS.values():
+        if not needs.keys() >= set(estimator.needs):
+            continue
+        if estimator.quantity:
+            draws[estimator.quantity.name] = estimator.draws(needs)
+        if estimator.elbo:
+            draws[estimator.elbo.name] = estimator.bound(terms.log_px_z, needs)
+    return draws
+
+
+def _with_coefficient(terms: DrawTerms, block: Block, group: int) -> dict[str, Tensor]:
+    """Blocks of the bounds whose KL takes a coefficient: it is fitted on other blocks."""
+    if terms.kl is None:
+        return {}
+    bound = in_blocks(terms.log_px_z - terms.kl, block, group)
+    control = terms.kl - in_blocks(terms.log_qz_x - terms.log_pz, block, group)
+    mixed = [kl.elbo for kl in KL_ESTIMATORS.values() if kl.elbo and "coefficient" in kl.needs]
+    return {elbo.name: control_variate(bound, control) for elbo in mixed}
+
+
+def fits(block: Block, scheme: SamplingScheme, config: VarianceConfig) -> bool:
+    """Whether L * K draws fit into the study often enough; where draws come as nets, into one net."""
+    if scheme.nets:
         return max(config.num_samples) % block.draws == 0
-    return block.draws * MIN_GROUPS <= config.draws and (scheme == "iid" or block.draws == 1 or block.draws % 2 == 0)
+    return block.draws * MIN_GROUPS <= config.draws and (block.draws == 1 or scheme.allows(block.draws))
 
 
 def in_blocks(values: Float[Tensor, "sample image"], block: Block, group: int) -> Float[Tensor, "group position image"]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -17,20 +18,11 @@ from torch import Tensor
 from pipeline.model.vae import VAE
 from pipeline.probability import sampling
 from pipeline.probability.distributions import reparameterise
+from pipeline.probability.names import Scheme
+from pipeline.variance.quantities import STUDIED
 
 BATCH = 16
 """Images in a timed call: as in a small minibatch, so that the fixed cost of a call is shared as in training."""
-
-NEEDS = {
-    "k1": ("log_pz", "log_qz_x"),
-    "k3": ("log_pz", "log_qz_x"),
-    "cross_entropy": ("log_pz",),
-    "reconstruction": ("log_px_z",),
-    "elbo_closed_form": ("log_px_z",),
-    "elbo_monte_carlo": ("log_px_z", "log_pz", "log_qz_x"),
-    "elbo_control_variate": ("log_px_z", "log_pz", "log_qz_x"),
-    "iwae": ("log_px_z", "log_pz", "log_qz_x"),
-}
 
 
 class Cost(NamedTuple):
@@ -41,13 +33,13 @@ class Cost(NamedTuple):
 
     def of(self, quantity: str) -> float:
         """Seconds per image of one evaluation of `quantity`; the encoder and the draws are part of all."""
-        return self.seconds["draw"] + sum(self.seconds[part] for part in NEEDS[quantity])
+        return self.seconds["draw"] + sum(self.seconds[part] for part in STUDIED[quantity].parts)
 
 
 def draw_costs(
     vae: VAE,
     images: Tensor,
-    scheme: sampling.Scheme,
+    scheme: Scheme,
     counts: Iterable[int],
     generator: torch.Generator,
     repeats: int = 2,
@@ -58,35 +50,39 @@ def draw_costs(
     return {count: _cost(vae, x, scheme, count, generator, repeats) for count in counts}
 
 
-def _cost(vae: VAE, x: Tensor, scheme: sampling.Scheme, count: int, generator: torch.Generator, repeats: int) -> Cost:
+def _cost(vae: VAE, x: Tensor, scheme: Scheme, count: int, generator: torch.Generator, repeats: int) -> Cost:
     cuda = vae.device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats(vae.device)
-    fastest = dict.fromkeys(("draw", "log_px_z", "log_pz", "log_qz_x"), math.inf)
+    fastest: dict[str, float] = {}
     for _ in range(repeats):
-        start = _now(cuda)
-        q, prior = vae.posterior(x), vae.prior()
-        noise = sampling.draw(
-            # One draw has no pair to be opposite to.
-            "iid" if count == 1 else scheme,
-            count,
-            len(x),
-            vae.latent_dim,
-            generator=generator,
-            dtype=vae.dtype,
-            device=vae.device,
-        )
-        z = reparameterise(q, noise)
-        fastest["draw"] = min(fastest["draw"], _now(cuda) - start)
-        for name in ("log_px_z", "log_pz", "log_qz_x"):
-            start = _now(cuda)
-            if name == "log_px_z":
-                vae.log_px_z(x, z)
-            else:
-                (prior if name == "log_pz" else q).log_prob(z)
-            fastest[name] = min(fastest[name], _now(cuda) - start)
+        for part, seconds in _timed(vae, x, scheme, count, generator).items():
+            fastest[part] = min(fastest.get(part, math.inf), seconds)
     peak = torch.cuda.max_memory_allocated(vae.device) / 2**20 if cuda else None
-    return Cost({name: seconds / len(x) for name, seconds in fastest.items()}, peak)
+    return Cost({part: seconds / len(x) for part, seconds in fastest.items()}, peak)
+
+
+def _timed(vae: VAE, x: Tensor, scheme: Scheme, count: int, generator: torch.Generator) -> dict[str, float]:
+    """Seconds of each part of one evaluation, in the order in which they are computed."""
+    cuda = vae.device.type == "cuda"
+    marks = [_now(cuda)]
+    q, prior = vae.posterior(x), vae.prior()
+    noise = sampling.draw(
+        "iid" if count == 1 else scheme,  # a single draw has no pair to be opposite to
+        count,
+        len(x),
+        vae.latent_dim,
+        generator=generator,
+        dtype=vae.dtype,
+        device=vae.device,
+    )
+    z = reparameterise(q, noise)
+    marks.append(_now(cuda))
+    for density in (lambda: vae.log_px_z(x, z), lambda: prior.log_prob(z), lambda: q.log_prob(z)):
+        density()
+        marks.append(_now(cuda))
+    names = ("draw", "log_px_z", "log_pz", "log_qz_x")
+    return dict(zip(names, (after - before for before, after in pairwise(marks)), strict=True))
 
 
 def _now(cuda: bool) -> float:

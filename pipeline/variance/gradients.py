@@ -23,19 +23,25 @@ from pipeline.config import VarianceConfig
 from pipeline.model.draws import Progress, closed_kl
 from pipeline.model.vae import VAE
 from pipeline.probability import sampling
-from pipeline.training.objectives import Elbo, Iwae
+from pipeline.probability.gradients.registry import GRADIENT_ESTIMATORS
+from pipeline.probability.kl.registry import KL_ESTIMATORS
+from pipeline.training.objectives import Elbo, Iwae, Objective
 
 GROUPS = 16
 """The standard error is a jackknife over so many groups of repeats: their sums are kept, the single gradients not."""
 
 
 class Variant(NamedTuple):
+    """A gradient estimator at one size."""
+
     estimator: str
-    """`pathwise_monte_carlo` is the pathwise gradient of the bound with a sampled KL."""
-    objective: Elbo | Iwae
+    """Its name in the table: `pathwise_monte_carlo` is the pathwise gradient of the bound with a sampled KL."""
+    objective: Objective
 
 
 class Signal(NamedTuple):
+    """How large one part of a gradient is against its noise."""
+
     gradient_variance: float
     signal_to_noise: float
     standard_error: float
@@ -75,25 +81,30 @@ def study(
 
 
 def _variants(config: VarianceConfig, closed: bool) -> Iterator[Variant]:
-    """Every estimator at every size. The score function needs a second draw for its baseline."""
-    kl = "closed_form" if closed else "monte_carlo"
+    """Every gradient estimator at every size at which it has the draws that it needs."""
     for length in config.gradient_num_samples:
-        yield Variant("pathwise", Elbo(length, kl, "pathwise"))
-        if closed:
-            yield Variant("pathwise_monte_carlo", Elbo(length, "monte_carlo", "pathwise"))
-        yield Variant("stl", Elbo(length, "monte_carlo", "stl"))
-        if length > 1:
-            yield Variant("score_function", Elbo(length, kl, "score_function"))
+        yield from _elbo_variants(length, closed)
     for inner in config.num_importance_samples:
         if inner > max(config.gradient_num_samples):
             continue
-        yield Variant("pathwise", Iwae(1, inner, "pathwise"))
-        yield Variant("dreg", Iwae(1, inner, "dreg"))
-        if inner > 1:
-            yield Variant("score_function", Iwae(1, inner, "score_function"))
+        for gradient in GRADIENT_ESTIMATORS.values():
+            if "iwae" in gradient.objectives and inner >= gradient.least_draws:
+                yield Variant(gradient.name, Iwae(1, inner, gradient))
 
 
-def measure(vae: VAE, x: Tensor, objective: Elbo | Iwae, repeats: int, generator: torch.Generator) -> dict[str, Signal]:
+def _elbo_variants(length: int, closed: bool) -> Iterator[Variant]:
+    """With the closed-form KL where there is one that the estimator takes; the pathwise gradient with both KLs."""
+    closed_form, monte_carlo = KL_ESTIMATORS["closed_form"], KL_ESTIMATORS["monte_carlo"]
+    for gradient in GRADIENT_ESTIMATORS.values():
+        if "elbo" not in gradient.objectives or length < gradient.least_draws:
+            continue
+        kl = closed_form if closed and gradient.takes(closed_form) else monte_carlo
+        yield Variant(gradient.name, Elbo(length, kl, gradient))
+        if gradient.name == "pathwise" and closed:
+            yield Variant("pathwise_monte_carlo", Elbo(length, monte_carlo, gradient))
+
+
+def measure(vae: VAE, x: Tensor, objective: Objective, repeats: int, generator: torch.Generator) -> dict[str, Signal]:
     """Signal of the encoder's and the decoder's gradient of the batch mean."""
     parameters = {"encoder": _trainable(vae.encoder_parameters()), "decoder": _trainable(vae.decoder_parameters())}
     flat = [parameter for part in parameters.values() for parameter in part]
@@ -101,21 +112,13 @@ def measure(vae: VAE, x: Tensor, objective: Elbo | Iwae, repeats: int, generator
     gradient = torch.empty(sum(map(torch.numel, flat)), dtype=vae.dtype, device=vae.device)
     sums = {part: GradientSums(min(GROUPS, repeats)) for part in parameters}
     for repeat in range(repeats):
-        noise = sampling.draw(
-            "iid",
-            objective.num_draws,
-            len(x),
-            vae.latent_dim,
-            generator=generator,
-            dtype=vae.dtype,
-            device=vae.device,
-        )
+        noise = vae.noise("iid", objective.num_draws, len(x), generator)
         loss = objective(vae, x, noise).loss
         gradients = torch.autograd.grad(loss, flat, allow_unused=True, materialize_grads=True)
         torch.cat([part.reshape(-1) for part in gradients], out=gradient)
         sums["encoder"].add(repeat, gradient[:cut])
         sums["decoder"].add(repeat, gradient[cut:])
-    return {part: found.signal() for part, found in sums.items()}
+    return {part: of_part.signal() for part, of_part in sums.items()}
 
 
 def _trainable(parameters: list[torch.nn.Parameter]) -> list[torch.nn.Parameter]:
@@ -171,7 +174,7 @@ def _row(variant: Variant, part: str, signal: Signal, repeats: int, seconds: flo
     return {
         "parameters": part,
         "estimator": variant.estimator,
-        "objective": "iwae" if isinstance(objective, Iwae) else "elbo",
+        "objective": objective.name,
         "num_samples": objective.num_samples,
         "num_importance_samples": objective.num_importance_samples if isinstance(objective, Iwae) else None,
         **{name: value if math.isfinite(value) else None for name, value in signal._asdict().items()},

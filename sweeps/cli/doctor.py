@@ -71,7 +71,7 @@ def _packages() -> Iterator[Finding]:
         says = f"missing: {', '.join(names)}; pip install 'elbosweep[{extra}]'" if names else "installed"
         yield Finding(f"extra {extra}", says, good=not names)
     shown = ("torch", "torchvision", "ray", "optuna", "wandb", "pandas", "pyarrow", "seaborn")
-    yield Finding("versions", ", ".join(f"{name} {found}" for name in shown if (found := _version(name))))
+    yield Finding("versions", ", ".join(f"{name} {_version(name)}" for name in shown if _version(name)))
 
 
 def _requirements() -> Iterator[tuple[str, str]]:

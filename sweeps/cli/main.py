@@ -7,6 +7,7 @@ import sys
 from typing import Any, NoReturn
 
 from sweeps.cli.app import app
+from sweeps.machine.exit_codes import ExitCode
 
 # In the order of --help.
 from sweeps.cli import sweeping, trials, results  # isort: skip
@@ -15,7 +16,7 @@ __all__ = ["app", "main", "results", "sweeping", "trials"]
 
 
 def main() -> NoReturn:
-    """Exit codes: 0 all done, 1 some trials failed or something does not add up, 2 bad input, 130 interrupted."""
+    """Run the command that was typed; every error ends in one line and an `ExitCode`."""
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except ModuleNotFoundError as error:
@@ -23,15 +24,15 @@ def main() -> NoReturn:
         if (error.name or "").partition(".")[0] in ("pipeline", "sweeps", "analysis"):
             raise
         print(f"elbosweep: needs {error.name}: pip install 'elbosweep[{extra}]'", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(ExitCode.BAD_INPUT)
     except ValueError as error:
         if type(error).__name__ not in ("ConfigError", "TableError"):
             raise
         print("\n".join(f"elbosweep: {line}" for line in str(error).splitlines()), file=sys.stderr)
-        sys.exit(2)
+        sys.exit(ExitCode.BAD_INPUT)
     except Exception as error:
         if type(error).__name__ == "Abort":  # Ctrl-C where nobody else saw to it: nothing had begun, or only a report
-            sys.exit(130)
+            sys.exit(ExitCode.INTERRUPTED)
         # typer has brought the classes of its errors from one place and another: known by what they can do.
         if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
             raise

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pipeline.config import ConfigError
 from pipeline.files import read_json
+from sweeps.layout import STATE
 from sweeps.machine.watchdog import last_words
 from sweeps.record import folders
 from sweeps.record.ledger import Ledger, Record, read_result
 from sweeps.record.reconciliation import Reconciliation, reconcile
-from sweeps.running.progress import duration
+from sweeps.record.state import State
+from sweeps.record.times import duration, elapsed
 
 
 @dataclass(frozen=True)
 class Status:
+    """How a sweep stands."""
+
     folder: Path
     state: str
-    """running, finished, failed, interrupted; or killed: the driver is gone without a word."""
+    """One of `sweeps.record.state.State`."""
     counts: Counter[str]
     total: int
     metric: str
@@ -40,15 +43,15 @@ class Status:
 
 
 def read(name: str, runs_dir: Path, *, check: bool = True) -> Status:
-    """`check`: also compare all records of the sweep, which takes seconds for a large one."""
+    """Read how a sweep stands; `check` also compares all its records, which takes seconds for a large one."""
     folder = folders.find(name, runs_dir)
     spec = folders.spec_to_read_by(folder)
     ledger = Ledger(folder, *spec.search.modes)
-    info = read_json(folder / "sweep.json") if (folder / "sweep.json").exists() else {}
+    info = read_json(folder / STATE) if (folder / STATE).exists() else {}
     alive = folders.running(folder)
-    state = info.get("state", "running")
-    if not alive and state == "running":
-        state = "killed"
+    state = info.get("state", State.RUNNING)
+    if not alive and state == State.RUNNING:
+        state = State.KILLED
     counts = Counter(str(record.status) for record in ledger.records.values())
     total = max(len(ledger.records), int(info.get("total", 0)))
     usable = [record for record in ledger.records.values() if record.value is not None]
@@ -60,31 +63,30 @@ def read(name: str, runs_dir: Path, *, check: bool = True) -> Status:
 
 
 def lines(status: Status) -> list[str]:
+    """The status as it is printed."""
     done = status.counts["finished"] + status.counts["failed"] + status.counts["stopped"]
-    under_way = "to go on" if status.state in ("interrupted", "killed") else "running"
+    under_way = "to go on" if status.state in (State.INTERRUPTED, State.KILLED) else "running"
     words = {"finished": "finished", "running": under_way, "failed": "failed", "stopped": "stopped"}
     counts = ", ".join(f"{status.counts[name]} {word}" for name, word in words.items())
-    found = [f"{status.name}: {status.state}, {done} of {status.total} trials done ({counts})"]
+    said = [f"{status.name}: {status.state}, {done} of {status.total} trials done ({counts})"]
     if status.best is not None:
-        found.append(f"best {status.metric}: {status.best.value:.3f} (trial {status.best.plan.number})")
+        said.append(f"best {status.metric}: {status.best.value:.3f} (trial {status.best.plan.number})")
     if status.seconds_left is not None:
-        found.append(f"about {duration(status.seconds_left)} left")
-    if status.state in ("interrupted", "killed"):
-        found.append(f"to go on: {folders.to_resume(status.folder)}")
-    return found + (status.reconciliation.lines() if status.reconciliation else [])
+        said.append(f"about {duration(status.seconds_left)} left")
+    if status.state in (State.INTERRUPTED, State.KILLED):
+        said.append(f"to go on: {folders.to_resume(status.folder)}")
+    return said + (status.reconciliation.lines() if status.reconciliation else [])
 
 
 def _seconds_left(ledger: Ledger, total: int, workers: int) -> float | None:
-    took = [
-        (datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)).total_seconds()
-        for record in ledger.records.values()
-        if record.ended is not None
-    ]
+    """From the time that trials took so far; None before the first has ended."""
+    records = ledger.records.values()
+    took = [elapsed(record.started, record.ended) for record in records if record.ended is not None]
     return sum(took) / len(took) * (total - len(took)) / workers if took else None
 
 
 def overview(runs_dir: Path) -> list[dict[str, Any]]:
-    """A row per sweep."""
+    """A row for each sweep of the runs folder."""
     rows: list[dict[str, Any]] = []
     for name in folders.names(runs_dir):
         try:
@@ -114,18 +116,18 @@ def trial_lines(name: str, number: int, runs_dir: Path) -> list[str]:
     record = ledger.records.get(number)
     if record is None:
         raise ConfigError(f"{folder}: has trials 0 to {len(ledger.records) - 1}, got {number}")
-    found = [f"{name} trial {number}: {record.status}, phase {record.plan.phase}, started {record.started}"]
+    said = [f"{name} trial {number}: {record.status}, phase {record.plan.phase}, started {record.started}"]
     if record.reason:
-        found.append(f"reason: {record.reason}")
+        said.append(f"reason: {record.reason}")
     varied = set(record.plan.overrides)
-    found += [
+    said += [
         f"  {'*' if key in varied else ' '} {key}: {value}" for key, value in spec.flat(record.plan.overrides).items()
     ]
     result = read_result(ledger.trial_folder(number))
     for key, value in (result or {}).get("metrics", {}).items():
         if not key.endswith(".standard_error") and value is not None:
             error = (result or {})["metrics"].get(f"{key}.standard_error")
-            found.append(f"    {key} = {value:.4f}" + ("" if error is None else f" +- {error:.4f}"))
+            said.append(f"    {key} = {value:.4f}" + ("" if error is None else f" +- {error:.4f}"))
     if record.status == "failed" and (log := last_words(ledger.trial_folder(number))):
-        found += ["log:", *log.splitlines()]
-    return [*found, str(ledger.trial_folder(number))]
+        said += ["log:", *log.splitlines()]
+    return [*said, str(ledger.trial_folder(number))]

@@ -1,20 +1,15 @@
-"""Commands that run sweeps and tell how they stand."""
+"""Commands that run sweeps and show how they stand. Ray is imported by the commands that need it."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import sys
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from sweeps.cli.app import RUNS, Address, DataDir, Name, RunsDir, Storage, Wandb, Workers, app, print_table
-
-if TYPE_CHECKING:
-    from sweeps.running.sweep import Setting
 
 
 @app.command()
@@ -46,12 +41,12 @@ def run(
         tree["tracking"] = {**(given if isinstance(given, dict) else {}), "wandb": wandb}
     specification = parse(tree, str(path))
     from sweeps.machine import scratch
-    from sweeps.running import sweep
+    from sweeps.running.sweep import Setting, Sweep
 
-    setting = replace(_setting(runs_dir, data_dir, workers), address=address, storage=storage)
+    setting = Setting(runs_dir, data_dir, workers, address=address, storage=storage, command=_command())
     with scratch.home():
-        code = sweep.start(specification, setting, force=force)
-    _finish(specification.name, runs_dir, code)
+        code = Sweep(specification, setting).run(force=force)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -66,32 +61,17 @@ def resume(
 ) -> None:
     """Go on with an interrupted sweep: finished trials are kept, running ones go on from their checkpoints."""
     from sweeps.machine import scratch
-    from sweeps.running import sweep
+    from sweeps.running.sweep import Setting, Sweep
 
-    setting = replace(_setting(runs_dir, data_dir, workers), address=address, storage=storage, wandb=wandb)
+    setting = Setting(runs_dir, data_dir, workers, wandb, address, storage, command=_command())
     with scratch.home():
-        code = sweep.resume(name, setting)
-    _finish(name, runs_dir, code)
-
-
-def _setting(runs_dir: Path, data_dir: Path | None, workers: int | None) -> Setting:
-    from sweeps.running.sweep import Setting
-
-    # A worker's own folder may be another one: only absolute paths mean the same there.
-    where = None if data_dir is None else data_dir.expanduser().resolve()
-    return Setting(runs_dir, where, workers, command=shlex.join(["elbosweep", *sys.argv[1:]]))
-
-
-def _finish(name: str, runs_dir: Path, code: int) -> NoReturn:
-    if code != 130:
-        from sweeps.record.folders import read_spec
-        from sweeps.record.references import write_calibration
-        from sweeps.storage import sweep_copy
-
-        folder = runs_dir.resolve() / name
-        write_calibration(folder)
-        sweep_copy.push_file(folder, read_spec(folder), "calibration.parquet")
+        code = Sweep.resume(name, setting)
     raise typer.Exit(code)
+
+
+def _command() -> str:
+    """What was typed, for the record."""
+    return shlex.join(["elbosweep", *sys.argv[1:]])
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Commands on single trials: no Ray, no W&B."""
+"""Commands that train or measure a single trial; they need neither Ray nor W&B."""
 
 from __future__ import annotations
 
@@ -57,22 +57,23 @@ def evaluate(
     folder = Path(run)
     sweep, _, number = run.partition("/")
     if not folder.is_dir() and number.isdecimal():
+        from sweeps.layout import trial_folder
         from sweeps.record.folders import find
 
-        folder = find(sweep, runs_dir) / "trials" / f"{int(number):04d}"
+        folder = trial_folder(find(sweep, runs_dir), int(number))
     overrides = parse_assignments(assignments)
     result = evaluate_trial(folder, overrides, device=_device(device), data_dir=data_dir, threads=threads)
     _print_metrics(result.metrics, result.folder)
 
 
 def parse_assignments(assignments: list[str] | None) -> dict[str, Any]:
-    """`["model.latent_dim=8"]` -> `{"model.latent_dim": 8}`; values are YAML."""
+    """Read `--set`: `["model.latent_dim=8"]` -> `{"model.latent_dim": 8}`; values are YAML."""
     import yaml
 
     from pipeline.config import ConfigError
     from sweeps.specification.keys import leaves, unknown
 
-    found: dict[str, Any] = {}
+    overrides: dict[str, Any] = {}
     for text in assignments or ():
         key, equals, value = text.partition("=")
         if not equals:
@@ -80,10 +81,10 @@ def parse_assignments(assignments: list[str] | None) -> dict[str, Any]:
         if key not in leaves():
             raise ConfigError(f"--set: {key}: {unknown(key)}, got {value!r}")
         try:
-            found[key] = leaves()[key].canonical(yaml.safe_load(value))
+            overrides[key] = leaves()[key].canonical(yaml.safe_load(value))
         except (ValueError, yaml.YAMLError) as error:
             raise ConfigError(f"--set: {key}: {' '.join(str(error).split())}") from None
-    return found
+    return overrides
 
 
 def _device(wanted: str) -> str:

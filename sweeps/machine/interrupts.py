@@ -1,7 +1,7 @@
-"""How a sweep is asked to stop: Ctrl-C, SIGTERM, a closed terminal. Once: cleanly. Twice, or where that hangs: at once.
+"""Signals (Ctrl-C, SIGTERM, a closed terminal) stop a sweep: the first cleanly, a second one, or a hang, at once.
 
-Python runs signal handlers in the main thread, which may be waiting inside Ray. The system's own handler writes every
-signal into a pipe as well: a thread reads it and ends the process where the main thread does not.
+Python runs signal handlers in the main thread, which may be waiting inside Ray. The interpreter also writes every
+signal into a pipe: a thread reads it and ends the process where the main thread does not.
 """
 
 from __future__ import annotations
@@ -20,37 +20,37 @@ from typing import Any, NoReturn
 import psutil
 
 from sweeps.machine import scratch
+from sweeps.machine.exit_codes import ExitCode
 
-INTERRUPTED = 130
-"""Exit code."""
 GRACE_SECONDS = 13.0
-"""What a clean stop may take."""
+"""What a clean stop may take; after that the process is ended."""
 SAME_SECONDS = 0.4
 """Signals so close together are one: terminals, `timeout` and launchers send theirs to a process and to its group."""
 LOOK_SECONDS = 2.0
+"""How often the processes that Ray started are listed."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupts:
-    """Stands between the signals and a sweep. Signals are the main thread's: in any other one this does nothing."""
+    """Turns signals into the end of a sweep. Signals belong to the main thread: in any other this does nothing."""
 
-    def __init__(self, last_words: str, at_once: Callable[[], object] = lambda: None) -> None:
-        """`last_words` is said, and `at_once` called, where the process ends without a clean stop."""
-        self.last_words, self.at_once = last_words, at_once
+    def __init__(self, notice: str, at_once: Callable[[], object] = lambda: None) -> None:
+        """`notice` is printed, and `at_once` called, where the process ends without a clean stop."""
+        self.notice, self.at_once = notice, at_once
         self.full_disk: str | None = None
         """Where the sweep found no space, if that is why it stops."""
         self._first: float | None = None
         self._told: tuple[Callable[[], object], ...] = ()
         self._ray: list[Any] = []
-        """Ray's own processes: without them a sweep hangs, or Ray ends it after a minute without a word."""
+        """Ray's raylet and gcs_server: when one dies the sweep hangs, or Ray ends it after a minute, silently."""
         self._started: list[Any] = []
-        """All processes below this one, as last looked at: when the raylet dies, its workers are nobody's children."""
+        """All processes below this one when last listed: a raylet that dies leaves its workers without a parent."""
         self._hangs_up = False
         self._in_main_thread = threading.current_thread() is threading.main_thread()
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """The signals are ours; before `stopping`, one raises KeyboardInterrupt."""
+        """Take over the signals; outside `stopping`, the first one raises KeyboardInterrupt."""
         if not self._in_main_thread:
             yield
             return
@@ -59,7 +59,7 @@ class Interrupts:
         os.set_blocking(write, False)
         self._hangs_up = before[signal.SIGHUP] is not signal.SIG_IGN  # as it is under nohup
         self._install()
-        # Ray and W&B inherit it and outlive a terminal that is closed; here the thread below takes the signal.
+        # Ray and W&B inherit the blocked SIGHUP and outlive a closed terminal; the thread below takes the signal.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         wakeup = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         thread = threading.Thread(target=self._watch, args=(read,), name="interrupts", daemon=True)
@@ -77,9 +77,9 @@ class Interrupts:
 
     @contextmanager
     def stopping(self, *told: Callable[[], object]) -> Iterator[None]:
-        """While Tune runs: it stops by itself, and `told` are called the moment a signal comes.
+        """While Tune runs, a signal calls `told` and lets Tune stop its trials.
 
-        Entered after `ray.init`, which puts a handler of its own in place.
+        Entered after `ray.init`, which installs a handler of its own.
         """
         self._told = told
         if not self._in_main_thread:
@@ -98,11 +98,11 @@ class Interrupts:
 
     @property
     def asked(self) -> bool:
-        """Whether the sweep is to stop before its end. What happens to a worker from then on is no trial's fault."""
+        """Whether the sweep is stopping before its end: a worker that dies from then on is no trial's failure."""
         return self._first is not None or self.full_disk is not None
 
     def stop(self) -> None:
-        """What the first signal does."""
+        """Stop cleanly, as the first signal does: through Tune if it runs, else by KeyboardInterrupt."""
         for tell in self._told:
             tell()
         tunes_own = signal.getsignal(signal.SIGUSR1)
@@ -121,7 +121,7 @@ class Interrupts:
             self.stop()
 
     def _watch(self, pipe: int) -> None:
-        """Until the pipe is closed. The second signal, too long after the first, or Ray's death end the process."""
+        """Read the pipe until it is closed; end the process at a second signal, at a stop that hangs, if Ray dies."""
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
         began: float | None = None
         looked = 0.0
@@ -136,33 +136,33 @@ class Interrupts:
                     return
                 if any(number in SIGNALS for number in received):
                     if began is not None and now - began > SAME_SECONDS:
-                        self._leave(self.last_words, INTERRUPTED)
+                        self._leave(self.notice, ExitCode.INTERRUPTED)
                     began = began or now
             if began is not None and now - began > GRACE_SECONDS:
-                self._leave(self.last_words, INTERRUPTED)
+                self._leave(self.notice, ExitCode.INTERRUPTED)
             if began is None and (dead := [process.name() for process in self._ray if _is_dead(process)]):
-                self._leave(f"Ray's {dead[0]} died: {self.last_words}", 1)
+                self._leave(f"Ray's {dead[0]} died: {self.notice}", ExitCode.FAILED)
 
     def _leave(self, words: str, code: int) -> NoReturn:
-        """At once: no lock is waited for, no other thread is asked."""
+        """End the process at once: wait for no lock and ask no other thread."""
         with suppress(OSError):
             os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"\n{words}\n".encode())
         with suppress(Exception):
             self.at_once()
-        # Parents come before their children; who took over the number of one that is gone is not killed.
+        # Parents come before their children. psutil checks creation times, so a reused PID is never killed.
         for process in [*_children(recursive=True), *self._started]:
             with suppress(psutil.Error):
                 process.kill()
         with suppress(Exception):
             scratch.remove_own()
         with suppress(Exception):
-            self.at_once()  # once more: the main thread may have written meanwhile, or Ray ended the process before
+            self.at_once()  # again: the main thread may have written since
         os._exit(code)
 
 
 def _children(recursive: bool = False) -> list[Any]:
-    found: list[Any] = psutil.Process().children(recursive=recursive)
-    return found
+    children: list[Any] = psutil.Process().children(recursive=recursive)
+    return children
 
 
 def _is_dead(process: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What there is to compute with, and how a sweep uses it."""
+"""The cores and GPUs that a sweep may use, and how many trials share them."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def available_cores() -> int:
 def resolve_resources(
     spec: SweepSpec, workers: int | None = None, cluster: Mapping[str, float] | None = None
 ) -> Resources:
-    """`auto`: several trials on each GPU where there are any, else one trial with one thread on each core.
+    """Turn `auto` into numbers: several trials on each GPU where there are any, else one of one thread on each core.
 
     The threads of a trial do not depend on the number of workers, since they can change the last digits of its result.
 
     Args:
-        workers: in place of the specification's.
+        workers: number of workers in place of the specification's.
         cluster: what an existing Ray cluster has, by Ray's names (`CPU`, `GPU`); default this machine. A cluster may
             grow, so that more can be asked of it than it has.
 
     Raises:
-        ConfigError: this machine has not the GPUs that are asked for.
+        ConfigError: this machine has fewer GPUs than are asked for.
     """
     cores = available_cores() if cluster is None else max(1, int(cluster.get("CPU", 1)))
     gpus = _gpus() if cluster is None else int(cluster.get("GPU", 0))

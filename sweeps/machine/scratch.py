@@ -1,4 +1,4 @@
-"""Temporary folders of a sweep: gone with it, or, after a SIGKILL, at the start of the next one."""
+"""Temporary folders that are removed with their process or, after a SIGKILL, at the start of the next sweep."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from pathlib import Path
 
 PREFIX = "elbosweep"
 OWNER = ".owner"
-"""Locked in each folder for as long as its process lives, which holds across containers that share a /tmp."""
+"""A file in each folder, locked for as long as its process lives; that also holds across containers with one /tmp."""
 
 _own: set[Path] = set()
 
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """A temporary folder of this process, named by it. What dead ones left behind goes first."""
+    """Make a temporary folder named by this process; remove those of processes that are gone."""
     remove_abandoned()
-    # Within our own home a short name will do: the paths of Ray's sockets must not become long.
+    # Inside `home` the name is short: the paths of Ray's sockets must not become long.
     prefix = "" if Path(tempfile.gettempdir()) in _own else f"{PREFIX}-{os.getpid()}-"
     path = Path(tempfile.mkdtemp(prefix=prefix))
     _own.add(path)
@@ -35,10 +35,11 @@ def folder() -> Iterator[Path]:
 
 @contextmanager
 def home() -> Iterator[None]:
-    """All temporary files of this process and of the programs that it starts (Ray's workers, W&B's service) in one
-    folder: theirs stay behind after a kill, and ours is found at the next start.
+    """Put all temporary files of this process and of the programs that it starts (Ray's workers, W&B's service) into
+    one folder, so that after a kill the next start finds and removes them all.
 
-    For the command line: W&B keeps the name of a folder from its import to the end of the process.
+    For the command line only: W&B keeps the folder's name from its import to the end of the process, and a program
+    that runs a second sweep would give it a folder that is gone.
     """
     with folder() as path:
         before = tempfile.tempdir, os.environ.get("TMPDIR")
@@ -54,18 +55,19 @@ def home() -> Iterator[None]:
 
 
 def remove(path: Path) -> None:
+    """Remove a folder of this process."""
     shutil.rmtree(path, ignore_errors=True)
     _own.discard(path)
 
 
 def remove_own() -> None:
-    """Every folder of this process, where there is no time for a clean end."""
+    """Remove every folder of this process, where there is no time for a clean end."""
     for path in list(_own):
         remove(path)
 
 
 def remove_abandoned() -> None:
-    """Folders of this user whose process is gone."""
+    """Remove the folders of this user whose process is gone."""
     for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}-[0-9]*-*"):
         if _abandoned(path):
             shutil.rmtree(path, ignore_errors=True)
@@ -79,7 +81,7 @@ def _abandoned(path: Path) -> bool:
         with (path / OWNER).open("a") as owner:
             fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        # Locked by a process of another container; or gone meanwhile; or killed before the lock was there.
+        # Locked by a process of another container; or removed since; or its process was killed before it made the lock.
         return path.is_dir() and not (path / OWNER).exists()
     return True
 

@@ -1,4 +1,4 @@
-"""What ends an attempt that does not end by itself, and why a worker process died without saying so."""
+"""Ends an attempt that exceeds its time, and finds out why a worker process died that left no message."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ERROR_FILE = "error.txt"
-"""What an attempt raised, its last line in one."""
+"""What an attempt raised: a traceback, and the reason in the last line."""
 STACKS_FILE = "stacks.txt"
-"""Where every thread stood when the time was over."""
+"""Stacks of all threads at the moment when the time was over."""
 
 
 @contextmanager
 def time_limit(folder: Path, minutes: float | None) -> Iterator[None]:
-    """End the process when the time is over, also where it hangs outside Python, and leave its stacks in `folder`."""
+    """End the process when the time is over, even if it hangs outside Python, and leave its stacks in `folder`."""
     path = folder / STACKS_FILE
     path.unlink(missing_ok=True)
     if minutes is None:
@@ -32,7 +32,7 @@ def time_limit(folder: Path, minutes: float | None) -> Iterator[None]:
 
 
 def last_words(folder: Path) -> str:
-    """The log of the last attempt, its reason to fail in the last line; empty where it died without a message."""
+    """The log of the last attempt, with the reason of its failure in the last line; empty if it left no message."""
     error, stacks = _text(folder / ERROR_FILE), _text(folder / STACKS_FILE)
     if error or "Timeout (" not in stacks:
         return error
@@ -45,7 +45,7 @@ def _text(path: Path) -> str:
 
 
 def cause_of_death(error_file: str | None, kills_before: int) -> str:
-    """Why a worker process is gone, as far as Ray's message and the kernel's count of kills for memory tell."""
+    """Say why a worker process died, as far as Ray's message and the kernel's count of kills for memory tell."""
     message = _text(Path(error_file)) if error_file else ""
     if "memory" in message.lower() and "OutOfMemoryError" in message:
         return "out of memory: Ray ended its worker process before the machine ran out of it"
@@ -55,7 +55,7 @@ def cause_of_death(error_file: str | None, kills_before: int) -> str:
 
 
 def kernel_kills() -> int:
-    """Processes that the kernel has killed for memory since the machine was started (0 where it does not tell)."""
+    """How many processes the kernel has killed for memory since the machine was started (0 where it does not tell)."""
     try:
         lines = Path("/proc/vmstat").read_text().splitlines()
     except OSError:

@@ -11,39 +11,41 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import yaml
 
 from pipeline.config import ConfigError
 from pipeline.files import read_json, read_rows, set_aside
+from pipeline.layout import CHECKPOINTS, RESULT
+from sweeps.layout import RECORD, STATE, TRIALS
 from sweeps.record.ledger import checksums
 
 
 def set_aside_damaged(folder: Path) -> list[Path]:
-    """Examine a sweep's folder at which nobody is at work; gives back what was damaged.
+    """Examine the folder of a sweep that nobody runs; gives back the files that were damaged.
 
     A finished trial one of whose files is not what it was loses its result, so that it is run again.
     """
-    found = [path for path in (folder / "sweep.json", *folder.glob("*.parquet")) if _aside(path)]
-    for trial in sorted((folder / "trials").glob("[0-9]*")):
-        found += _trial(trial)
-    return found
+    damaged = [path for path in (folder / STATE, *folder.glob("*.parquet")) if _aside(path)]
+    for trial in sorted((folder / TRIALS).glob("[0-9]*")):
+        damaged += _trial(trial)
+    return damaged
 
 
 def _trial(trial: Path) -> list[Path]:
-    found = [trial / "trial.json"] if _aside(trial / "trial.json") else []
-    written = read_json(trial / "trial.json").get("files", {}) if (trial / "trial.json").exists() else {}
-    files = [*trial.glob("*.json"), *trial.glob("*.jsonl"), *trial.glob("*.yaml"), *trial.glob("checkpoints/*.*")]
+    """The damaged files of one trial; its result goes with them where it was finished."""
+    record = trial / RECORD
+    damaged_record = [record] if _aside(record) else []
+    written = read_json(record).get("files", {}) if record.exists() else {}
+    files = [*trial.glob("*.json"), *trial.glob("*.jsonl"), *trial.glob("*.yaml"), *trial.glob(f"{CHECKPOINTS}/*.*")]
     damaged = [path for path in files if _aside(path)]
     for name, checksum in checksums(trial).items():
         if written.get(name, checksum) != checksum:
             set_aside(trial / name, "is not what was written when the trial was finished")
             damaged.append(trial / name)
     missing = [trial / name for name in written if not (trial / name).exists()]
-    if (damaged or missing) and written and (trial / "result.json").exists():
-        set_aside(trial / "result.json", f"{(damaged + missing)[0].name} is lost: the trial is run again")
-    return found + damaged
+    if (damaged or missing) and written and (trial / RESULT).exists():
+        set_aside(trial / RESULT, f"{(damaged + missing)[0].name} is lost: the trial is run again")
+    return damaged_record + damaged
 
 
 def _aside(path: Path) -> bool:
@@ -53,7 +55,7 @@ def _aside(path: Path) -> bool:
         return False
     try:
         examine(path)
-    except (ConfigError, ValueError, OSError, yaml.YAMLError, pa.ArrowException, zipfile.BadZipFile, zlib.error) as why:
+    except (ConfigError, ValueError, OSError, yaml.YAMLError, zipfile.BadZipFile, zlib.error) as why:
         set_aside(path, " ".join(str(why).replace(f"{path}: ", "").split())[:200])
         return True
     return False
@@ -81,9 +83,15 @@ def _checkpoint(path: Path) -> None:
 
 
 def _table(path: Path) -> None:
-    with pq.ParquetFile(path, page_checksum_verification=True) as table:
-        for _ in table.iter_batches():
-            pass
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as table:
+            for _ in table.iter_batches():
+                pass
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from None
 
 
 EXAMINED: dict[str, Callable[[Path], object]] = {

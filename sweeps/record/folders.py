@@ -14,6 +14,7 @@ from pathlib import Path
 
 from pipeline.config import ConfigError, read_yaml
 from pipeline.files import read_json
+from sweeps.layout import LOCK, SPEC, STATE
 from sweeps.record.ledger import Ledger
 from sweeps.record.tables import collect
 from sweeps.specification.reading import parse
@@ -28,22 +29,28 @@ def to_resume(folder: Path) -> str:
 
 
 def find(name: str, runs_dir: Path) -> Path:
-    """The folder of an existing sweep."""
+    """The folder of an existing sweep.
+
+    Raises:
+        ConfigError: the name is none, or there is no such sweep; names those that there are.
+    """
     if not re.fullmatch(NAME_PATTERN, name):
         raise ConfigError(f"name: must be letters, digits, '.', '_' or '-', got {name!r}")
     folder = runs_dir.resolve() / name
-    if not (folder / "spec.yaml").is_file():
-        known = ", ".join(names(runs_dir)) or "none"
-        raise ConfigError(f"{folder}: no such sweep, got {name!r}; there are: {known}")
+    if not (folder / SPEC).is_file():
+        existing = ", ".join(names(runs_dir)) or "none"
+        raise ConfigError(f"{folder}: no such sweep, got {name!r}; there are: {existing}")
     return folder
 
 
 def names(runs_dir: Path) -> list[str]:
-    return sorted(path.parent.name for path in runs_dir.glob("*/spec.yaml") if not path.parent.name.startswith("."))
+    """Names of all sweeps in the runs folder, in order."""
+    return sorted(path.parent.name for path in runs_dir.glob(f"*/{SPEC}") if not path.parent.name.startswith("."))
 
 
 def read_spec(folder: Path) -> SweepSpec:
-    return parse(read_yaml(folder / "spec.yaml"), str(folder / "spec.yaml"))
+    """The specification that a sweep goes on with, checked completely."""
+    return parse(read_yaml(folder / SPEC), str(folder / SPEC))
 
 
 def spec_to_read_by(folder: Path) -> SweepSpec:
@@ -54,17 +61,17 @@ def spec_to_read_by(folder: Path) -> SweepSpec:
     try:
         return read_spec(folder)
     except ConfigError as error:
-        record = folder / "sweep.json"
-        written = read_json(record).get("spec") if record.is_file() else None
+        state = folder / STATE
+        written = read_json(state).get("spec") if state.is_file() else None
         if not isinstance(written, dict):
             raise
-        spec = parse(written, str(record))
-        print(f"elbosweep: warning: {str(error).splitlines()[0]}; read from {record.name} instead", file=sys.stderr)
+        spec = parse(written, str(state))
+        print(f"elbosweep: warning: {str(error).splitlines()[0]}; read from {state.name} instead", file=sys.stderr)
         return spec
 
 
 def refresh(name: str, runs_dir: Path) -> tuple[Path, SweepSpec, Ledger]:
-    """An existing sweep, its tables brought up to date with the trial folders (after a kill they are behind)."""
+    """An existing sweep, its tables brought up to date with the trials' folders (after a kill they are behind)."""
     folder = find(name, runs_dir)
     spec = spec_to_read_by(folder)
     ledger = Ledger(folder, *spec.search.modes)
@@ -76,7 +83,7 @@ def refresh(name: str, runs_dir: Path) -> tuple[Path, SweepSpec, Ledger]:
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """One driver at a time; the lock goes with the process, however that ends."""
-    with (folder / ".lock").open("w") as file:
+    with (folder / LOCK).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -95,8 +102,8 @@ def running(folder: Path) -> bool:
 
 def remove(folder: Path) -> None:
     """Make room for a new sweep of the same name, if the old folder is a sweep and nobody is at work on it."""
-    if not (folder / "spec.yaml").is_file():
-        raise ConfigError(f"{folder}: exists and is not a sweep (no spec.yaml): choose another name or move it away")
+    if not (folder / SPEC).is_file():
+        raise ConfigError(f"{folder}: exists and is not a sweep (no {SPEC}): choose another name or move it away")
     with locked(folder):
         aside = folder.with_name(f".{folder.name}.replaced-{os.getpid()}")
         os.replace(folder, aside)

@@ -19,9 +19,13 @@ from typing import Any, TypeVar
 
 from pipeline.config import ConfigError, config_hash, flatten, parse
 from pipeline.files import read_json, write_json
-from sweeps.record.ledger import LONG_TABLES, SCHEMA, Record, Status, now, read_result
+from pipeline.layout import LONG_TABLES, PICTURES
+from sweeps.layout import RECORD, SPEC, STATE, TRIALS, trial_folder, trial_name
+from sweeps.record.ledger import SCHEMA, Record, Status, read_result
+from sweeps.record.state import State
 from sweeps.record.tables import long_rows, trial_row, write_table
-from sweeps.search.plan import Plan
+from sweeps.record.times import now
+from sweeps.search.plan import PHASES, Plan
 from sweeps.specification.keys import leaves
 from sweeps.specification.spec import NAME_PATTERN
 from sweeps.tracking import online
@@ -29,14 +33,16 @@ from sweeps.tracking.sync import CLIENT_RETRIES
 from sweeps.tracking.trial_run import FILES
 
 T = TypeVar("T")
-PHASES = ("factorial", "search", "refine", "confirm")
 ATTEMPTS, PAUSE = 3, 2.0
 PAGE, AT_ONCE, ANSWER_SECONDS = 50, 8, 60
-PICTURE = re.compile(r"pictures/([A-Za-z0-9][\w.-]*)")
+PICTURE = re.compile(rf"{PICTURES}/([A-Za-z0-9][\w.-]*)")
+"""The key of a picture in a run's summary."""
 
 
 @dataclass(frozen=True)
 class Fetched:
+    """What was brought here from W&B."""
+
     folder: Path
     trials: int
     without_files: list[int]
@@ -63,7 +69,7 @@ def fetch(path: str, runs_dir: Path, name: str | None = None) -> Fetched:
     partial = folder.with_name(f".{folder.name}.partial-{os.getpid()}")
     try:
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            trials = dict(pool.map(lambda run: _trial(run, partial / "trials"), runs))
+            trials = dict(pool.map(lambda run: _trial(run, partial / TRIALS), runs))
         missing = _write(partial, trials, path, folder.name)
         os.replace(partial, folder)
     finally:
@@ -73,7 +79,7 @@ def fetch(path: str, runs_dir: Path, name: str | None = None) -> Fetched:
 
 def is_copy(folder: Path) -> bool:
     """Whether a folder was filled from W&B: it has tables and no study or specification."""
-    return ".." not in folder.parts and (folder / "sweep.json").is_file() and not (folder / "spec.yaml").exists()
+    return ".." not in folder.parts and (folder / STATE).is_file() and not (folder / SPEC).exists()
 
 
 def _parts(path: str) -> tuple[str, str, str]:
@@ -121,7 +127,7 @@ def _trial(run: Any, trials: Path) -> tuple[int, tuple[Record, dict[str, Any]]]:
     number = run.config.get("trial")
     if not isinstance(number, int):
         raise ConfigError(f"run {run.id}: its configuration must hold the trial's number, got {number!r}")
-    folder = trials / f"{number:04d}"
+    folder = trials / trial_name(number)
     folder.mkdir(parents=True, exist_ok=True)
     _persistently(lambda: _download(run, folder), f"run {run.id}")
     return number, (_record(run, number, folder, tree), _as_configured(flatten(tree)))
@@ -129,9 +135,9 @@ def _trial(run: Any, trials: Path) -> tuple[int, tuple[Record, dict[str, Any]]]:
 
 def _as_configured(flat: dict[str, Any]) -> dict[str, Any]:
     """W&B keeps neither the order of the keys nor the difference between 1 and 1.0."""
-    known = leaves()
-    return {key: known[key].canonical(flat[key]) for key in known if key in flat} | {
-        key: value for key, value in flat.items() if key not in known
+    keys = leaves()
+    return {key: keys[key].canonical(flat[key]) for key in keys if key in flat} | {
+        key: value for key, value in flat.items() if key not in keys
     }
 
 
@@ -146,7 +152,7 @@ def _download(run: Any, folder: Path) -> None:
             file.download(root=str(folder), replace=True).close()
         elif file.name in pictures:
             file.download(root=str(folder / "media"), replace=True).close()
-            target = folder / "pictures" / f"{pictures[file.name]}{Path(file.name).suffix}"
+            target = folder / PICTURES / f"{pictures[file.name]}{Path(file.name).suffix}"
             target.parent.mkdir(exist_ok=True)
             os.replace(folder / "media" / file.name, target)
     shutil.rmtree(folder / "media", ignore_errors=True)
@@ -154,8 +160,8 @@ def _download(run: Any, folder: Path) -> None:
 
 def _record(run: Any, number: int, folder: Path, tree: dict[str, Any]) -> Record:
     """As the sweep wrote it down; where that is missing (a run that never ended), what W&B itself knows."""
-    if (folder / "trial.json").is_file():
-        content = read_json(folder / "trial.json")
+    if (folder / RECORD).is_file():
+        content = read_json(folder / RECORD)
         content.pop("schema", None)
         return Record(**{**content, "plan": Plan(**content["plan"])})
     try:
@@ -169,15 +175,16 @@ def _record(run: Any, number: int, folder: Path, tree: dict[str, Any]) -> Record
 
 def _write(folder: Path, trials: dict[int, tuple[Record, dict[str, Any]]], path: str, name: str) -> list[int]:
     """The tables and sweep.json. Gives back the finished trials without a result."""
-    results = {number: read_result(folder / "trials" / f"{number:04d}") for number in trials}
+    results = {number: read_result(trial_folder(folder, number)) for number in trials}
     rows = [trial_row(trials[number][0], results[number], trials[number][1]) for number in sorted(trials)]
-    counts = {"trials": write_table(folder, "trials", rows)}
+    counts = {TRIALS: write_table(folder, TRIALS, rows)}
     finished = [number for number in sorted(trials) if trials[number][0].status == "finished"]
     for table in LONG_TABLES:
         counts[table] = write_table(folder, table, list(long_rows(folder, table, finished)))
     data = next((result["data"] for result in results.values() if result and "data" in result), None)
     states = {record.status for record, _ in trials.values()}
-    info: dict[str, Any] = {"schema": SCHEMA, "name": name, "state": "running" if "running" in states else "finished"}
+    state = State.RUNNING if "running" in states else State.FINISHED
+    info: dict[str, Any] = {"schema": SCHEMA, "name": name, "state": str(state)}
     info |= {"source": {"wandb": path, "server": online.server_url(), "fetched": now()}, "rows": counts}
-    write_json(folder / "sweep.json", info | ({"data": data} if data else {}))
+    write_json(folder / STATE, info | ({"data": data} if data else {}))
     return [number for number in finished if results[number] is None]

@@ -8,14 +8,17 @@ import subprocess
 from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from pipeline.config import ConfigError
-from pipeline.data.images import ImageData
+from sweeps.layout import SPEC
 from sweeps.machine.resources import available_cores
 from sweeps.specification.spec import SweepSpec
+
+if TYPE_CHECKING:
+    from pipeline.data.images import ImageData
 
 PACKAGES = (
     "elbosweep", "torch", "torchvision", "zuko", "arviz-stats", "scikit-learn", "numpy", "scipy", "pydantic",
@@ -76,16 +79,17 @@ def _describe_data(images: ImageData) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Installed packages of the project's own."""
-    found = {}
+    installed = {}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def hardware() -> dict[str, Any]:
+    """The machine that the driver runs on."""
     import torch
 
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
@@ -127,8 +131,8 @@ def revision(folder: Path) -> dict[str, Any] | None:
 def check_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any], phases: Collection[str] = ()) -> None:
     """A sweep that goes on has the data it was started with, and the specification as far as it decides the trials.
 
-    Resources and tracking may change in `spec.yaml`; `search.trials`, budgets, refinement and confirmation as long as
-    none of the `phases` that follow them has begun.
+    Resources and tracking may change; `search.trials`, budgets, refinement and confirmation as long as none of the
+    `phases` that follow them has begun.
 
     Raises:
         ConfigError: what differs, with both values.
@@ -142,7 +146,7 @@ def check_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any], 
         for key in old | new if section in then else ():
             if old.get(key) != new.get(key):
                 raise ConfigError(
-                    f"{folder / 'spec.yaml'}: {section}.{key}: must stay what the sweep was started with "
+                    f"{folder / SPEC}: {section}.{key}: must stay what the sweep was started with "
                     f"({old.get(key)!r}), got {new.get(key)!r}; give the new specification a name of its own"
                 )
     for phase, keys in CLOSED_BY.items():
@@ -150,6 +154,6 @@ def check_same(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any], 
             decided, wanted = ((tree.get(section) or {}).get(key) for tree in (then, here))
             if decided != wanted:
                 raise ConfigError(
-                    f"{folder / 'spec.yaml'}: {section}.{key}: cannot change once the {phase} phase has begun (it was "
+                    f"{folder / SPEC}: {section}.{key}: cannot change once the {phase} phase has begun (it was "
                     f"{decided!r}), got {wanted!r}; give the new specification a name of its own"
                 )

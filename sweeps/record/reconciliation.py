@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from pipeline.layout import HISTORY, RESULT
+from sweeps.layout import JOURNAL, TRIALS, table_file
 from sweeps.record.ledger import Ledger, read_result
-from sweeps.search import study
+from sweeps.search import journal
 from sweeps.specification.spec import SweepSpec
 from sweeps.tracking import offline
 from sweeps.tracking.offline import Logged
@@ -25,6 +24,8 @@ W_AND_B_STATES = {"finished": "finished", "stopped": "finished", "failed": "fail
 
 @dataclass(frozen=True)
 class Reconciliation:
+    """What the comparison of a sweep's records came to."""
+
     counts: dict[str, int]
     """Trials by record: Tune, Optuna, tables, W&B (those that are kept and exist)."""
     gaps: list[str]
@@ -38,14 +39,14 @@ class Reconciliation:
 
 
 def reconcile(folder: Path, spec: SweepSpec, ledger: Ledger) -> Reconciliation:
-    """Compare what is on the disk. Nobody may be at work on the sweep; a trial may be unfinished."""
+    """Compare the records on the disk. No driver may be at work on the sweep; a trial may be unfinished."""
     counts, gaps = {"Tune": len(ledger.records)}, _results(ledger)
-    if (asked := study.asked(spec, folder)) is not None:
+    if (asked := _asked(spec, folder)) is not None:
         counts["Optuna"] = len(asked)
         gaps += _sets("Optuna's study", asked, set(ledger.records))
-    if (table := _column(folder, "trials", "trial", "status")) is not None:
+    if (table := _columns(folder, TRIALS, "trial", "status")) is not None:
         counts["tables"] = len(table)
-        gaps += _tables(table, ledger)
+        gaps += _table_of_trials(table, ledger)
     incomplete: list[int] = []
     if spec.tracking.wandb != "disabled":
         logged = offline.count(folder)
@@ -85,18 +86,27 @@ def _wandb_problem(seen: Logged | None, status: str, expected: set[int] | None) 
     return None
 
 
+def _asked(spec: SweepSpec, folder: Path) -> set[int] | None:
+    """Numbers of the trials in Optuna's study; of a journal file without Optuna, which takes a second to import."""
+    if spec.search.storage is None:
+        return journal.asked(folder / JOURNAL, spec.name)
+    from sweeps.search import study
+
+    return study.asked(spec, folder)
+
+
 def _results(ledger: Ledger) -> list[str]:
     return [
-        f"trial {number} is finished in the ledger and has no result.json"
+        f"trial {number} is finished in the ledger and has no {RESULT}"
         for number, record in sorted(ledger.records.items())
         if record.status == "finished" and read_result(ledger.trial_folder(number)) is None
     ]
 
 
-def _tables(table: list[tuple[Any, ...]], ledger: Ledger) -> list[str]:
-    found = _sets("trials.parquet", {number for number, _ in table}, set(ledger.records))
-    return found + [
-        f"trial {number} is {status} in trials.parquet and {ledger.records[number].status} in the ledger"
+def _table_of_trials(table: list[tuple[Any, ...]], ledger: Ledger) -> list[str]:
+    name = table_file(TRIALS)
+    return _sets(name, {number for number, _ in table}, set(ledger.records)) + [
+        f"trial {number} is {status} in {name} and {ledger.records[number].status} in the ledger"
         for number, status in table
         if number in ledger.records and status != ledger.records[number].status
     ]
@@ -108,33 +118,42 @@ def _unknown(logged: dict[int, Logged], ledger: Ledger) -> list[str]:
     ]
 
 
-def _sets(name: str, numbers: set[int], known: set[int]) -> list[str]:
-    if numbers == known:
+def _sets(name: str, numbers: set[int], in_ledger: set[int]) -> list[str]:
+    if numbers == in_ledger:
         return []
-    return [f"{name} has {len(numbers)} trials, the ledger {len(known)}; first different: {min(numbers ^ known)}"]
+    first = min(numbers ^ in_ledger)
+    return [f"{name} has {len(numbers)} trials, the ledger {len(in_ledger)}; first different: {first}"]
 
 
 def _epochs(folder: Path) -> dict[int, set[int]]:
-    found: dict[int, set[int]] = {}
-    for number, epoch in _column(folder, "history", "trial", "epoch") or ():
-        found.setdefault(number, set()).add(epoch)
-    return found
+    """Trial -> the epochs that the history table has of it."""
+    epochs: dict[int, set[int]] = {}
+    for number, epoch in _columns(folder, HISTORY, "trial", "epoch") or ():
+        epochs.setdefault(number, set()).add(epoch)
+    return epochs
 
 
-def _column(folder: Path, name: str, *columns: str) -> list[tuple[Any, ...]] | None:
+def _columns(folder: Path, name: str, *columns: str) -> list[tuple[Any, ...]] | None:
     """Columns of a table, row by row; None where the table is missing or damaged (the report names the damage)."""
+    path = folder / table_file(name)
+    if not path.exists():
+        return None
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
-        table = pq.read_table(folder / f"{name}.parquet", columns=list(columns))
+        with pq.ParquetFile(path) as file:  # `read_table` would import pandas
+            table = file.read(columns=list(columns))
         return list(zip(*(table.column(column).to_pylist() for column in columns)))
     except (OSError, pa.ArrowException, KeyError):
         return None
 
 
 def make_whole(folder: Path, spec: SweepSpec, ledger: Ledger, numbers: list[int], warn: Callable[[str], None]) -> None:
-    """Write the W&B runs of these trials anew from the tables' own source, the trial folders."""
-    from sweeps.tracking.trial_runs import END_SECONDS, TrialRuns, settings_of
+    """Write the W&B runs of these trials anew from the tables' own source, the trials' folders."""
+    from sweeps.tracking.trial_runs import END_SECONDS, TrialRuns
 
-    runs = TrialRuns(folder, spec.name, settings_of(spec.tracking), warn)
+    runs = TrialRuns(folder, spec.name, spec.tracking, warn)
     for number in numbers:
         record = ledger.records[number]
         runs.start(number, spec.flat(record.plan.overrides), record.plan.phase)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Collection
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import optuna
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.data.images import ImageData, histogram_floor
-from pipeline.model.linear_gaussian import ppca_curve
+from sweeps.layout import CALIBRATION, IMPORTANCE, REFERENCES, table_file
 from sweeps.record.ledger import Ledger
 from sweeps.record.tables import write_table
 from sweeps.specification.spec import SweepSpec
+
+if TYPE_CHECKING:
+    import optuna
+
+    from pipeline.data.images import ImageData
 
 DIMENSION = "model.latent_dim"
 FEWEST_TRIALS = 30
@@ -33,13 +35,16 @@ def write(folder: Path, spec: SweepSpec, data: list[ImageData], study: optuna.St
     dims = sorted({flat[DIMENSION] for flat in trained})
     density = {flat["model.likelihood.name"] for flat in trained} == {"gaussian"}
     rows = [row for images in data for row in (density_rows if density else reference_rows)(images, dims)]
-    write_table(folder, "references", rows)
+    write_table(folder, REFERENCES, rows)
     searched = {number for number, record in records.items() if record.plan.phase == "search"}
-    write_table(folder, "importance", importance_rows(study, searched))
+    write_table(folder, IMPORTANCE, importance_rows(study, searched))
 
 
 def reference_rows(data: ImageData, dims: list[int]) -> list[dict[str, Any]]:
     """The best bound without z, and maximum-likelihood pPCA for each number of dimensions: bounds, to be maximised."""
+    from pipeline.data.images import histogram_floor
+    from pipeline.model.linear_gaussian import ppca_curve
+
     bits = data.num_pixels * math.log(2)
     rows: list[dict[str, Any]] = [
         {"reference": "histogram_floor", DIMENSION: None, "split": split, "nats": -nats, "bits_per_dim": nats / bits}
@@ -55,6 +60,8 @@ def density_rows(data: ImageData, dims: list[int]) -> list[dict[str, Any]]:
 
     For sweeps with a Gaussian likelihood, whose bounds are densities of grey values and not probabilities of levels.
     """
+    from pipeline.model.linear_gaussian import ppca_curve
+
     small = [dim for dim in dims if dim < data.num_pixels]
     per_pixel = math.log(data.levels - 1)  # the density of a level, on a unit scale, against that of a grey value
     rows = ppca_curve(data.train, data.test, small, dequantisation=0.0)
@@ -83,16 +90,19 @@ def importance_rows(study: optuna.Study, searched: Collection[int]) -> list[dict
         Rows `parameter`, `importance`, `null` (mean over shuffles of the values), `trials`; none where fewer than
         `FEWEST_TRIALS` could tell.
     """
+    from optuna.study import StudyDirection
+    from optuna.trial import TrialState
+
     complete = [t for t in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)) if t.number in searched]
     values = [trial.values[0] for trial in complete]
     if len(complete) < FEWEST_TRIALS or len(set(values)) < 2:
         return []
     sign = -1.0 if study.directions[0] is StudyDirection.MAXIMIZE else 1.0
     shares = _importances(complete, [sign * value for value in values])
+    if not shares:
+        return []
     random = np.random.default_rng(0)
-    shuffled = [
-        _importances(complete, list(sign * random.permutation(values))) for _ in range(SHUFFLES if shares else 0)
-    ]
+    shuffled = [_importances(complete, list(sign * random.permutation(values))) for _ in range(SHUFFLES)]
     return [
         {
             "parameter": key,
@@ -104,8 +114,9 @@ def importance_rows(study: optuna.Study, searched: Collection[int]) -> list[dict
     ]
 
 
-def _importances(trials: list[FrozenTrial], losses: list[float]) -> dict[str, float]:
+def _importances(trials: list[optuna.trial.FrozenTrial], losses: list[float]) -> dict[str, float]:
     """PED-ANOVA (Watanabe, Bansal & Hutter 2023) of the trials' parameters, with these losses in place of their own."""
+    import optuna
     from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances  # slow to import
 
     with warnings.catch_warnings():
@@ -117,18 +128,28 @@ def _importances(trials: list[FrozenTrial], losses: list[float]) -> dict[str, fl
                 optuna.trial.create_trial(params=trial.params, distributions=trial.distributions, value=float(loss))
             )
         try:
-            found = get_param_importances(alone, evaluator=PedAnovaImportanceEvaluator(target_quantile=0.25))
+            shares = get_param_importances(alone, evaluator=PedAnovaImportanceEvaluator(target_quantile=0.25))
         except (RuntimeError, ValueError):
             return {}
-    return {key: float(share) for key, share in found.items()}
+    return {key: float(share) for key, share in shares.items()}
 
 
 def write_calibration(folder: Path) -> None:
-    """Write calibration.parquet: every estimator against its exact value, with the versions that the sweep ran on."""
+    """Write calibration.parquet unless it is there: every estimator against its exact value, on these versions."""
+    if not (folder / table_file(CALIBRATION)).exists():
+        write_table(folder, CALIBRATION, _calibration_rows())
+
+
+@cache
+def _calibration_rows() -> list[dict[str, Any]]:
+    """The rows, made once in a process that runs several sweeps: they take seconds and depend on none of them."""
     import torch
 
     from pipeline.calibration.table import calibrate
 
-    if not (folder / "calibration.parquet").exists():
-        torch.set_num_threads(1)  # small tensors: more threads only get in each other's way
-        write_table(folder, "calibration", [dict(row) for row in calibrate()])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # small tensors: more threads only get in each other's way
+    try:
+        return [dict(row) for row in calibrate()]
+    finally:
+        torch.set_num_threads(threads)  # the sweep may have been started from a program that goes on

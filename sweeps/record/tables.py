@@ -1,4 +1,4 @@
-"""Trial folders -> the parquet tables of a sweep."""
+"""The parquet tables of a sweep, collected from its trials' folders."""
 
 from __future__ import annotations
 
@@ -7,19 +7,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from pipeline.files import read_rows, write_atomic
-from sweeps.record.ledger import LONG_TABLES, SCHEMA, Ledger, Record, read_result
+from pipeline.layout import LONG_TABLES, rows_file
+from sweeps.layout import TRIALS, table_file, trial_folder
+from sweeps.record.ledger import SCHEMA, Ledger, Record, read_result
 from sweeps.specification.spec import SweepSpec
 
 
 def collect(ledger: Ledger, spec: SweepSpec) -> dict[str, int]:
-    """Write trials.parquet and the long tables; gives back the rows of each."""
+    """Write trials.parquet and the long tables; gives back the number of rows of each."""
     records = [ledger.records[number] for number in sorted(ledger.records)]
-    rows = {"trials": write_table(ledger.folder, "trials", [_trial_row(ledger, spec, record) for record in records])}
+    rows = {TRIALS: write_table(ledger.folder, TRIALS, [_trial_row(ledger, spec, record) for record in records])}
     finished = [record.plan.number for record in records if record.status == "finished"]
     for name in LONG_TABLES:
         rows[name] = write_table(ledger.folder, name, list(long_rows(ledger.folder, name, finished)))
@@ -55,7 +53,7 @@ def trial_row(record: Record, result: Mapping[str, Any] | None, config: Mapping[
 def long_rows(folder: Path, name: str, numbers: list[int]) -> Iterator[dict[str, Any]]:
     """Rows of a long table from the trial folders in `folder`."""
     for number in numbers:
-        for row in read_rows(folder / "trials" / f"{number:04d}" / f"{name}.jsonl"):
+        for row in read_rows(trial_folder(folder, number) / rows_file(name)):
             yield {"trial": number} | {key: _cell(value) for key, value in row.items()}
 
 
@@ -64,11 +62,16 @@ def _cell(value: Any) -> Any:
 
 
 def write_table(folder: Path, name: str, rows: list[dict[str, Any]] | list[Mapping[str, Any]]) -> int:
-    """One table, atomically, with its schema version; no file where there are no rows."""
-    path = folder / f"{name}.parquet"
+    """Write one table, atomically, with its schema version; no file where there are no rows."""
+    path = folder / table_file(name)
     if not rows:
         path.unlink(missing_ok=True)
         return 0
+    # Imported where a table is written: commands that only read the ledger answer without.
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     table = pa.Table.from_pandas(pd.DataFrame(rows), preserve_index=False)
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"elbosweep.schema": str(SCHEMA).encode()})
 

@@ -1,9 +1,9 @@
-"""Early stopping by Ray's ASHA, shown exactly the trials that the design lets it see.
+"""Early stopping by Ray's ASHA; which trials are compared does not depend on the number of workers.
 
 Asynchronous successive halving (Li et al. 2020, algorithm 2) compares a trial with whatever has reached its rung so
-far, which depends on the number of workers. Here trial i is compared with the trials up to i - window, as it was
-suggested from them: the same trials are stopped at any number of workers up to the window, and after a crash and
-resume. Only suggested trials are stopped; the factorial ones are the curve.
+far, which depends on the number of workers. Here trial i is compared with the trials up to i - window, from which it
+was suggested: the same trials are stopped at any number of workers up to the window, and after a crash and resume.
+Only suggested trials are stopped; the factorial ones are the curve.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, cast
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
 from pipeline.files import read_rows
+from pipeline.layout import HISTORY, rows_file
 from sweeps.record.ledger import Ledger
 from sweeps.search.planner import Planner
 from sweeps.specification.options import StoppingConfig
@@ -26,7 +27,7 @@ from sweeps.specification.spec import SweepSpec
 
 @dataclass(frozen=True)
 class Stop:
-    """Why a trial was stopped."""
+    """Where and why a trial was stopped."""
 
     reached: tuple[tuple[int, float], ...]
     """Epoch and metric (a mean over replicates) at every rung that the trial got to."""
@@ -34,16 +35,16 @@ class Stop:
 
 
 def rungs(stopping: StoppingConfig, epochs: int) -> list[float]:
-    """Epochs at which a trial of `epochs` may be stopped; the last one is not: nothing would be saved."""
-    found, rung = [], float(stopping.min_epochs)
+    """Epochs at which a trial of `epochs` may be stopped: below the last one, where nothing would be saved."""
+    below, rung = [], float(stopping.min_epochs)
     while stopping.min_epochs and rung < epochs:
-        found.append(rung)
+        below.append(rung)
         rung *= stopping.reduction_factor
-    return found
+    return below
 
 
 def falls_behind(value: float, others: list[float], rung: float, spec: SweepSpec, epochs: int) -> bool:
-    """Ray's ASHA on one rung: whether a trial that comes after `others` is stopped there."""
+    """Whether Ray's ASHA stops a trial at a rung that the `others` have passed before it."""
     asha = AsyncHyperBandScheduler(
         time_attr="epoch",
         metric="metric",
@@ -54,15 +55,15 @@ def falls_behind(value: float, others: list[float], rung: float, spec: SweepSpec
         stop_last_trials=False,
     )
     action, nobody = TrialScheduler.CONTINUE, cast(Any, None)
-    for index, known in enumerate([*others, value]):
+    for index, metric in enumerate([*others, value]):
         trial: Any = SimpleNamespace(trial_id=str(index))
         asha.on_trial_add(nobody, trial)
-        action = asha.on_trial_result(nobody, trial, {"epoch": rung, "metric": known})
+        action = asha.on_trial_result(nobody, trial, {"epoch": rung, "metric": metric})
     return bool(action == TrialScheduler.STOP)
 
 
 class EarlyStopping(FIFOScheduler):
-    """Tune's scheduler: first come, first served, and every report of a suggested trial may be its last."""
+    """A scheduler for Tune: trials run in the order of their numbers, and at a rung a suggested one may be stopped."""
 
     def __init__(self, spec: SweepSpec, planner: Planner, ledger: Ledger) -> None:
         super().__init__()
@@ -79,32 +80,34 @@ class EarlyStopping(FIFOScheduler):
         number, metric = trial.config["number"], self.spec.search.metric
         if self.spec.stopping.min_epochs and "epoch" in result and metric in result:
             self._reported[number][int(result["epoch"])] = float(result[metric])
-            if self.planner.known[number].phase == "search" and (stop := self._decide(number)):
+            if self.planner.plans[number].phase == "search" and (stop := self._decide(number)):
                 self.stopped[number] = stop
                 return str(TrialScheduler.STOP)
         return str(TrialScheduler.CONTINUE)
 
     def _decide(self, number: int) -> Stop | None:
-        """Judge the rungs that the trial has reached by now and was not judged at before."""
-        epochs = int(self.spec.flat(self.planner.known[number].overrides)["training.epochs"])
+        """Compare the trial at each rung that it has reached since the last report."""
+        epochs = self.planner.config(self.planner.plans[number]).training.epochs
         passed = self._passed[number]
         for rung in rungs(self.spec.stopping, epochs)[len(passed) :]:
-            # An interrupted trial goes on: its file holds the epochs that were reported before.
-            mine = self._reported[number]
-            if (reached := _first(mine if min(mine) <= rung else self._from_file(number) | mine, rung)) is None:
+            curve = self._reported[number]
+            if min(curve) > rung:  # a resumed trial: its file holds the epochs that were reported before
+                curve = self._from_file(number) | curve
+            if (reached := _first(curve, rung)) is None:
                 break
             passed.append(reached)
-            others = [there[1] for other in self._seen(number) if (there := self._at(other, rung)) is not None]
+            others = [point[1] for other in self._seen(number) if (point := self._at(other, rung)) is not None]
             if falls_behind(reached[1], others, rung, self.spec, epochs):
                 about = f"{self.spec.search.metric} {reached[1]:.4f} missed the cut of {len(others)} earlier"
                 return Stop(tuple(passed), f"stopped early at epoch {reached[0]} of {epochs}: {about}")
         return None
 
     def _seen(self, number: int) -> range:
-        """Trials that a trial is compared with: all of them are over, since it was suggested from them."""
+        """The trials that a trial is compared with: it was suggested from them, so all of them are over."""
         return range(max(0, number - self.spec.search.window + 1))
 
     def _at(self, number: int, rung: float) -> tuple[int, float] | None:
+        """Where a trial that is over passed a rung; None for one that failed or did not get there."""
         outcome = self.ledger.outcome(number)
         if outcome is None or outcome.status == "failed":
             return None
@@ -115,10 +118,11 @@ class EarlyStopping(FIFOScheduler):
         return _first(self._finished[number], rung)
 
     def _from_file(self, number: int) -> dict[int, float]:
+        """Epoch -> mean of the metric over replicates, from a trial's history."""
         values = defaultdict(list)
-        for row in read_rows(self.ledger.trial_folder(number) / "history.jsonl"):
+        for row in read_rows(self.ledger.trial_folder(number) / rows_file(HISTORY)):
             values[row["epoch"]].append(row[self.spec.search.metric])
-        return {epoch: statistics.fmean(found) for epoch, found in values.items()}
+        return {epoch: statistics.fmean(replicates) for epoch, replicates in values.items()}
 
 
 def _first(curve: Mapping[int, float], rung: float) -> tuple[int, float] | None:

@@ -1,4 +1,4 @@
-"""How a sweep goes: one live screen in a terminal, sparse lines elsewhere."""
+"""Shows how a sweep goes: one live screen in a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ from rich.table import Table
 from rich.text import Text
 
 from sweeps.record.ledger import Ledger, Record
+from sweeps.record.times import duration
 from sweeps.search.plan import Plan
 
 SPARSE_SECONDS = 30.0
 """A line at most this often where there is no terminal (and at the start and the end)."""
 SHOWN = 12
+"""Running trials on the screen."""
 
 
 @dataclass
 class Running:
+    """A trial that runs: since when, and its last report."""
+
     plan: Plan
     since: float
     epoch: int = 0
@@ -100,7 +104,7 @@ class Progress:
         self._line()
 
     def warn(self, message: str) -> None:
-        """A line that stays."""
+        """Print a line that stays, above the live screen."""
         self.notes.append(message)
         self.console.print(Text(message), highlight=False, soft_wrap=True)  # a command in it can be copied
 
@@ -116,7 +120,7 @@ class Progress:
         return sum(self.counts.values())
 
     def seconds_left(self) -> float | None:
-        """From the pace so far; None before the first trial ended."""
+        """What the pace so far lets expect; None before the first trial ended."""
         if not self._here:
             return None
         return (self.total - self.done) * (time.monotonic() - self._began) / self._here
@@ -156,18 +160,8 @@ class Progress:
             self.console.print(Text(self.summary()), highlight=False, soft_wrap=True)
 
 
-def duration(seconds: float) -> str:
-    """`48 s`, `3 min 05 s`, `2 h 10 min`."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
 class Periodic:
-    """Does something costly now and then: at most a twentieth of the time goes into it."""
+    """An action that is done now and then, however often it is called: a twentieth of the time at most goes into it."""
 
     def __init__(self, action: Callable[[], object], at_least: float = 10.0) -> None:
         self.action, self.at_least = action, at_least

@@ -1,4 +1,4 @@
-"""A Ray to run trials on: one of our own on this machine, silent, and gone without a trace at the end; or a cluster."""
+"""A Ray to run trials on: one of the sweep's own on this machine, gone without a trace at its end; or a cluster."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ FOR_WORKERS = (
     "MALLOC_MMAP_MAX_",
     "MALLOC_TRIM_THRESHOLD_",
 )
-"""Settings of `sweeps` that matter in the workers, whose environment is otherwise their node's."""
+"""Environment variables, set by `sweeps`, that workers on other nodes need: theirs is otherwise their node's."""
 PRELOADED = ("ray.tune", "sweeps.running.worker", "pipeline.trial.run")
-"""What every worker imports while Ray is still starting, and not when its first trial comes: seconds each."""
+"""Modules that every worker imports while Ray is still starting: seconds that its first trial need not wait."""
 
 
 @contextmanager
-def session(resources: Resources) -> Iterator[None]:
-    """A Ray of our own on this machine, silent, gone without a trace at the end; or the one that runs already."""
+def local_ray(resources: Resources) -> Iterator[None]:
+    """Start a Ray on this machine that prints nothing and leaves nothing; use the one that runs already, if any."""
     if ray.is_initialized():
         yield
         return
@@ -76,11 +76,11 @@ def session(resources: Resources) -> Iterator[None]:
 
 @contextmanager
 def _quick_start() -> Iterator[None]:
-    """Two settings of Ray's that `ray.init` and Tune have no argument for.
+    """Start Ray without what costs seconds and is of no use here, for which `ray.init` and Tune have no argument.
 
-    The autoscaler and the reader of log files are programs that nobody would miss; `ray start` has options for that.
-    And Tune asks for workers with some variables of the driver set. Those that Ray starts with have them anyway, but it
-    would leave these and start others: seconds of importing, twice.
+    The autoscaler and the reader of log files are two programs; `ray start` has options to leave them out. And Tune
+    asks for workers with some of the driver's environment variables set: the workers that Ray starts first have them
+    anyway, but Ray would put those aside and start others, which import everything once more.
     """
     fewer: Any = partial(parameter.RayParams, no_monitor=True, include_log_monitor=False)  # type: ignore[arg-type]
     with (
@@ -103,9 +103,9 @@ def _replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
 
 @contextmanager
 def joined(address: str | None) -> Iterator[None]:
-    """Connected to an existing cluster, which is left as it was; without an address nothing happens.
+    """Connect to an existing cluster, and leave it as it was; without an address nothing happens.
 
-    Our own code travels with the connection; packages of others must be installed on the nodes.
+    The code of this project travels with the connection; all other packages must be installed on the nodes.
 
     Raises:
         ConfigError: there is no Ray at `address`, or this machine is not part of it.
@@ -114,19 +114,19 @@ def joined(address: str | None) -> Iterator[None]:
         yield
         return
     _silence()
-    found = _find(address)
-    _reach(found)
+    head = _find(address)
+    _check_that_it_answers(head)
     packages = [str(Path(package.__path__[0]).resolve()) for package in (pipeline, sweeps)]
     environment = {name: os.environ[name] for name in FOR_WORKERS if name in os.environ}
     try:
         ray.init(
-            address=found,
+            address=head,
             log_to_driver=False,
             logging_level=logging.CRITICAL,
             runtime_env={"py_modules": packages, "excludes": ["__pycache__"], "env_vars": environment},
         )
     except Exception as error:  # Ray raises all kinds
-        raise ConfigError(f"--address: {found}: {_first_line(error)}") from None
+        raise ConfigError(f"--address: {head}: {_first_line(error)}") from None
     try:
         yield
     finally:
@@ -134,20 +134,20 @@ def joined(address: str | None) -> Iterator[None]:
 
 
 def _find(address: str) -> str:
-    """`auto` is $RAY_ADDRESS, or what `ray start` left on this node.
+    """The head's HOST:PORT; `auto` stands for $RAY_ADDRESS, or what `ray start` left on this node.
 
     Ray's own `auto` takes any Ray that runs on the machine, and so that of another sweep.
     """
     if address != "auto":
         return address
-    found = os.environ.get("RAY_ADDRESS") or read_ray_address()
-    if not found:
+    head = os.environ.get("RAY_ADDRESS") or read_ray_address()
+    if not head:
         raise ConfigError("--address: auto: no Ray was started on this machine with `ray start`")
-    return found
+    return head
 
 
-def _reach(address: str) -> None:
-    """Whether a Ray answers: Ray itself would wait for a minute, and end the process then."""
+def _check_that_it_answers(address: str) -> None:
+    """Fail within seconds where there is no Ray: Ray itself would wait for a minute, and then end the process."""
     if address.startswith("ray://"):
         raise ConfigError(
             f"--address: {address}: Ray's client would run the sweep on the head node, away from its folder: "
@@ -171,24 +171,24 @@ def _reach(address: str) -> None:
 
 
 def cluster(address: str | None) -> dict[str, float] | None:
-    """What the joined cluster has, by Ray's names; None without one."""
+    """The resources of the joined cluster, by Ray's names; None without one."""
     return None if address is None else dict(ray.cluster_resources())
 
 
 def check_shared(runs_dir: Path) -> None:
-    """Every node of the joined cluster must see the runs folder, where a sweep has no storage.
+    """Check that every node of the joined cluster sees the runs folder, for a sweep without a storage.
 
     Raises:
         ConfigError: names the nodes that do not.
     """
     runs_dir.mkdir(parents=True, exist_ok=True)
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-    look = ray.remote(num_cpus=0)(_sees)
+    look = ray.remote(num_cpus=0)(node_sees)
     with tempfile.NamedTemporaryFile(dir=runs_dir, prefix=".shared-") as file:
         answers = []
         for node in nodes:
-            there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-            answers.append(look.options(scheduling_strategy=there).remote(file.name))
+            on_node = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            answers.append(look.options(scheduling_strategy=on_node).remote(file.name))
         try:
             seen = ray.get(answers, timeout=NODE_SECONDS)
         except ray.exceptions.RayError as error:
@@ -197,7 +197,8 @@ def check_shared(runs_dir: Path) -> None:
         raise ConfigError(f"{runs_dir}: on node {', '.join(blind)}: {NOT_SHARED}")
 
 
-def _sees(path: str) -> bool:
+def node_sees(path: str) -> bool:
+    """Whether a path exists where this runs: on one node after the other."""
     return Path(path).exists()
 
 

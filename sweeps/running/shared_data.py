@@ -1,4 +1,4 @@
-"""Data sets through Ray's object store: read once by the driver, once in each node's memory, no files needed there.
+"""Data sets in Ray's object store: the driver reads them, nodes need no files, and each node holds them once.
 
 Arrays lie in shared memory, and the tensors of all workers of a node are views of them.
 """
@@ -29,7 +29,7 @@ def share(data: Mapping[DataConfig, ImageData]) -> Shared:
 
 
 def images(config: DataConfig, shared: Shared, data_dir: Path | None) -> ImageData:
-    """A data set in a worker; one that the driver did not foresee (inside a searched range) is read from its files."""
+    """A data set in a worker; from its files where the driver did not share it (a size inside a searched range)."""
     return _fetch(shared[config]) if config in shared else _read(config, data_dir)
 
 
@@ -45,12 +45,12 @@ def _read(config: DataConfig, data_dir: Path | None) -> ImageData:
 
 
 def pack(images: ImageData) -> dict[str, Any]:
-    """Tensors as NumPy arrays, the form that Ray shares without a copy."""
+    """A data set with its tensors as NumPy arrays, the form that Ray shares without a copy."""
     return {key: value.numpy() if isinstance(value, torch.Tensor) else value for key, value in vars(images).items()}
 
 
 def unpack(packed: dict[str, Any]) -> ImageData:
-    """Tensors over the same memory. It is read-only: PyTorch cannot know that nothing here writes into images."""
+    """A data set again, its tensors over the same memory; that is read-only, and nothing here writes into images."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         tensors: dict[str, Any] = {k: torch.from_numpy(v) for k, v in packed.items() if isinstance(v, np.ndarray)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +12,7 @@ import ray
 import torch
 from ray import tune
 
-from pipeline.config import ConfigError, TrialConfig, override, parse
+from pipeline.config import ConfigError, TrialConfig
 from pipeline.data.images import ImageData
 from pipeline.files import full_disk, write_text
 from pipeline.training.replicate import TrainingDiverged
@@ -44,7 +44,6 @@ class TrialFunction(Protocol):
 class Job:
     """What all trials of a sweep share."""
 
-    base: Mapping[str, Any]
     folder: Path
     """The sweep's `trials` folder."""
     threads: int
@@ -56,16 +55,37 @@ class Job:
     """Wall-clock limit of one attempt."""
 
 
+@dataclass(frozen=True)
+class Assignment:
+    """One trial as it travels from the driver to a worker, with the configuration that the driver has parsed.
+
+    Tune copies and flattens what it finds in a trial's `config`, and makes names of it; this it takes as one value.
+    """
+
+    number: int
+    config: TrialConfig
+
+    def for_tune(self) -> dict[str, Any]:
+        """The trial's `config` in Tune."""
+        return {"number": self.number, "assignment": self}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Assignment:
+        return self  # nothing in it changes, and Tune keeps every trial to the end of the sweep
+
+    def __str__(self) -> str:
+        return f"trial {self.number}"
+
+
 def trainable(job: Job) -> Callable[..., None]:
     """The function that Tune calls for each trial; `data` are handed to it by `tune.with_parameters`."""
 
     def trial(config: dict[str, Any], data: shared_data.Shared) -> None:
-        run(job, config["number"], config["overrides"], data)
+        run(job, config["assignment"], data)
 
     return trial
 
 
-def run(job: Job, number: int, overrides: Mapping[str, Any], data: shared_data.Shared) -> None:
+def run(job: Job, assignment: Assignment, data: shared_data.Shared) -> None:
     """Run one trial into its folder.
 
     A configuration that cannot be trained, or whose loss is not finite, would fail again: it is written down and the
@@ -73,15 +93,16 @@ def run(job: Job, number: int, overrides: Mapping[str, Any], data: shared_data.S
     A full disk is no fault of the trial: the driver is told, and stops.
     """
     try:
-        _attempt(job, number, overrides, data)
+        _attempt(job, assignment, data)
     except Exception as error:
         if (place := full_disk(error)) is not None:
             tune.report({FULL_DISK: place})
         raise
 
 
-def _attempt(job: Job, number: int, overrides: Mapping[str, Any], data: shared_data.Shared) -> None:
-    with workplace(job.folder, job.storage, number) as (folder, keep):
+def _attempt(job: Job, assignment: Assignment, data: shared_data.Shared) -> None:
+    """Run one trial within its time; leave the reason in its folder where that fails."""
+    with workplace(job.folder, job.storage, assignment.number) as (folder, keep):
         (folder / ERROR_FILE).unlink(missing_ok=True)
 
         def report(epoch: int, metrics: dict[str, float]) -> None:
@@ -90,12 +111,11 @@ def _attempt(job: Job, number: int, overrides: Mapping[str, Any], data: shared_d
 
         try:
             with time_limit(folder, job.limit_minutes):
-                config = parse(override(job.base, overrides), f"trial {number}")
                 job.function(
-                    config,
+                    assignment.config,
                     folder,
                     device="cuda" if ray.get_gpu_ids() else "cpu",
-                    data=shared_data.images(config.data, data, job.data_dir),
+                    data=shared_data.images(assignment.config.data, data, job.data_dir),
                     report=report,
                     threads=job.threads,
                 )

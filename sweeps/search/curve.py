@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sweeps.search.samplers import label
+from sweeps.search.distributions import label
 from sweeps.specification.spec import SweepSpec
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Configuration:
-    """All trials of one configuration."""
+    """What is known of one configuration from all of its trials."""
 
     level: Any
     overrides: dict[str, Any]
@@ -34,9 +34,10 @@ class Configuration:
 
 
 class Curve:
-    """`seen`: every trial that was planned, with its outcome where that may be looked at."""
+    """The configurations of a sweep by the level of one key, with their results."""
 
     def __init__(self, spec: SweepSpec, by: str, seen: Sequence[tuple[Plan, Outcome | None]]) -> None:
+        """`seen`: every trial that was planned, with its outcome where that may be looked at."""
         self.spec, self.by = spec, by
         self.configurations: dict[str, Configuration] = {}
         for plan, outcome in seen:
@@ -46,53 +47,60 @@ class Curve:
     def _add(self, plan: Plan, outcome: Outcome | None) -> None:
         overrides = {key: value for key, value in plan.overrides.items() if key != "first_replicate"}
         level = self.spec.flat(overrides)[self.by]
-        mine = self.configurations.setdefault(plan.config_hash, Configuration(level, overrides))
+        configuration = self.configurations.setdefault(plan.config_hash, Configuration(level, overrides))
         if outcome is None:
-            mine.pending += plan.replicates
+            configuration.pending += plan.replicates
         elif outcome.usable and outcome.value is not None:
-            mine.ended += plan.replicates
-            mine.total += plan.replicates * outcome.value
+            configuration.ended += plan.replicates
+            configuration.total += plan.replicates * outcome.value
             if outcome.standard_error is not None:
-                mine.errors.append((plan.replicates, outcome.standard_error))
+                configuration.errors.append((plan.replicates, outcome.standard_error))
         else:
-            mine.failed = True
+            configuration.failed = True
 
     def best(self) -> list[Configuration]:
         """The best configuration of each level, levels in order; one without a result yet counts below all others."""
-        sign, found = self.spec.search.sign, dict[Any, Configuration]()
-        for mine in self.configurations.values():
-            if mine.mean is None and not mine.pending:
+        best = dict[Any, Configuration]()
+        for configuration in self.configurations.values():
+            if configuration.mean is None and not configuration.pending:
                 continue
-            there = found.get(label(mine.level))
-            if there is None or there.mean is None or (mine.mean is not None and sign * mine.mean > sign * there.mean):
-                found[label(mine.level)] = mine
-        return [found[level] for level in sorted(found, key=lambda level: (isinstance(level, str), level))]
+            level = label(configuration.level)
+            if level not in best or self._better(configuration, best[level]):
+                best[level] = configuration
+        return [best[level] for level in sorted(best, key=lambda level: (isinstance(level, str), level))]
+
+    def _better(self, one: Configuration, other: Configuration) -> bool:
+        """Whether `one` takes the place of `other`, which came first; any does where `other` has no result yet."""
+        if one.mean is None or other.mean is None:
+            return other.mean is None
+        return self.spec.search.sign * one.mean > self.spec.search.sign * other.mean
 
     def widest(self) -> dict[str, Any] | None:
         """What to train next where the curve is least certain; None where the target is reached everywhere."""
         from sweeps.search import refine  # scikit-learn is slow to import
 
         best = self.best()
-        scale = refine.pooled_scale([error for mine in best for error in mine.errors])
-        if not any(mine.ended for mine in best) or scale is None:
+        scale = refine.pooled_scale([error for configuration in best for error in configuration.errors])
+        if not any(configuration.ended for configuration in best) or scale is None:
             return None
-        numeric = all(isinstance(mine.level, (int, float)) and not isinstance(mine.level, bool) for mine in best)
-        places = [float(mine.level) for mine in best] if numeric else [float(index) for index in range(len(best))]
-        levels = [refine.Level(at, mine.mean, mine.ended + mine.pending) for at, mine in zip(places, best)]
-        found = refine.widest(levels, self._between(best) if numeric else None, scale)
+        own = [configuration.level for configuration in best]
+        numeric = all(isinstance(level, (int, float)) and not isinstance(level, bool) for level in own)
+        places = [float(level) for level in own] if numeric else [float(index) for index in range(len(own))]
+        levels = [refine.Level(at, each.mean, each.ended + each.pending) for at, each in zip(places, best)]
+        widest = refine.widest(levels, self._between(best) if numeric else None, scale)
         target = self.spec.refine.target_standard_error
-        if target is not None and found.standard_error <= target:
+        if target is not None and widest.standard_error <= target:
             return None
-        if found.at in places:
-            return best[places.index(found.at)].overrides
-        nearest = min((mine for mine in best if mine.ended), key=lambda mine: abs(mine.level - found.at))
-        level = int(found.at) if isinstance(nearest.level, int) else found.at
+        if widest.at in places:
+            return best[places.index(widest.at)].overrides
+        nearest = min((each for each in best if each.ended), key=lambda each: abs(each.level - widest.at))
+        level = int(widest.at) if isinstance(nearest.level, int) else widest.at
         return {**nearest.overrides, self.by: level}
 
     def _between(self, best: list[Configuration]) -> list[float]:
         """Levels that may be added; none where a trial has failed already."""
         parameter = self.spec.space.get(self.by)
-        ends = [mine.level for mine in best]
+        ends = [configuration.level for configuration in best]
         if parameter is not None and parameter.choice is None:
             ends += list(parameter.ends)
         elif parameter is not None:
@@ -100,5 +108,5 @@ class Curve:
         from sweeps.search.refine import levels_between
 
         places = levels_between(min(ends), max(ends))
-        failed = {mine.level for mine in self.configurations.values() if mine.failed}
+        failed = {each.level for each in self.configurations.values() if each.failed}
         return [place for place in places if place not in failed]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Phase = Literal["factorial", "search", "refine", "confirm"]
+PHASES: tuple[Phase, ...] = get_args(Phase)
 PLAN = "plan"
-"""User attribute of an Optuna trial that holds the rest of what was planned; written last, so its absence tells a torn
-ask."""
+"""User attribute of an Optuna trial that holds its Plan. Written last: a trial without it was interrupted between
+Optuna's suggestion and our plan."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One trial as it was decided: what it is called, and what it sets over the base configuration."""
+    """One trial as it was decided: its number and phase, and what it sets over the base configuration."""
 
     number: int
     phase: Phase
@@ -40,7 +41,9 @@ class Outcome:
 
     @property
     def usable(self) -> bool:
+        """Whether the value may be compared with those of other trials."""
         return self.status == "finished" and self.value is not None and math.isfinite(self.value)
 
 
 Outcomes = Callable[[int], Outcome | None]
+"""Gives the outcome of a trial by its number; None while it runs."""

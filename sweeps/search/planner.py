@@ -1,6 +1,6 @@
-"""What is tried next: the factorial part, Optuna's suggestions, refinement, confirmation. Deterministic and resumable.
+"""Decides which trial comes next: factorial part, Optuna's suggestions, refinement, confirmation; resumable.
 
-The Optuna study is the record of what was asked; the ledger of what came out. Trial i is decided from exactly the
+The Optuna study is the record of what was asked, the ledger that of what came out. Trial i is decided from exactly the
 results up to trial i - window, told in order, by a sampler seeded from (seed, i); so the list of configurations is the
 same at any number of workers up to the window, and after a crash and resume.
 """
@@ -17,12 +17,13 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from pipeline.config import ConfigError, config_hash
-from sweeps.search import samplers
+from pipeline.config import ConfigError, TrialConfig, config_hash, override, parse
+from sweeps.search import distributions
 from sweeps.search.curve import Curve
 from sweeps.search.design import factorial
 from sweeps.search.plan import PLAN, Outcomes, Phase, Plan
 from sweeps.search.study import open_study
+from sweeps.specification.samplers import SAMPLERS, sampler_for
 from sweeps.specification.spec import SweepSpec
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -43,25 +44,40 @@ class Planner:
         self.study = open_study(spec, folder)
         self._factorial = factorial(spec)
         self._parameters = spec.parameters()
-        self._distributions = {key: samplers.distribution(known) for key, known in self._parameters.items()}
+        self._distributions = {
+            key: distributions.distribution(parameter) for key, parameter in self._parameters.items()
+        }
         trials = self.study.get_trials(deepcopy=False)
         self._torn: FrozenTrial | None = trials.pop() if trials and PLAN not in trials[-1].user_attrs else None
-        self.known = [Plan(**trial.user_attrs[PLAN]) for trial in trials]
+        self.plans = [Plan(**trial.user_attrs[PLAN]) for trial in trials]
+        """All trials that were decided, by number."""
         self.ended: str | None = None
         """What cut factorial part, search and refinement short, if anything did."""
         self._told = sum(trial.state.is_finished() for trial in trials)
         self._replicates = Counter[str]()
         self._begun = Counter[str]()
-        for plan in self.known:
+        self._configs: dict[int, TrialConfig] = {}
+        for plan in self.plans:
             self._count(plan)
 
     @property
     def total(self) -> int:
-        """Trials that the specification asks for, as far as they are known now."""
+        """The number of trials that the specification asks for, as far as it can be told now."""
         if self._begun["confirm"]:
-            return len(self.known)
+            return len(self.plans)
         wanted = len(self._factorial) + self.spec.search.trials + (self.spec.refine.trials or 0)
-        return max(min(wanted, self.spec.budget.trials or wanted), len(self.known))
+        return max(min(wanted, self.spec.budget.trials or wanted), len(self.plans))
+
+    def config(self, plan: Plan) -> TrialConfig:
+        """The configuration of a trial, parsed once: when it is planned, or here if its plan is from an earlier start.
+
+        Raises:
+            ConfigError: the plan was made by another version of the code, which allowed the combination.
+        """
+        if plan.number not in self._configs:
+            tree = override(self.spec.base, plan.overrides)
+            self._configs[plan.number] = parse(tree, f"trial {plan.number}")
+        return self._configs[plan.number]
 
     def next(self, outcome: Outcomes, *, closed: bool = False) -> Plan | Waiting | None:
         """Decide the next trial; None when the sweep is complete.
@@ -70,18 +86,18 @@ class Planner:
             outcome: of a trial by its number; None while it runs.
             closed: the time is up: nothing but confirmation starts.
         """
-        number = len(self.known)
+        number = len(self.plans)
         if not self._begun["confirm"]:
             if closed:
                 self.ended = f"budget.hours: {self.spec.budget.hours:g} are used up after {number} trials"
             elif number >= (self.spec.budget.trials or math.inf):
                 self.ended = f"budget.trials: {self.spec.budget.trials} are used up"
-            elif (found := self._explore(number, outcome)) is not None:
-                return found
-        explored, confirming = number - self._begun["confirm"], self._begun["confirm"]
-        if not self._tell(explored, outcome):
+            elif (explored := self._explore(number, outcome)) is not None:
+                return explored
+        confirming = self._begun["confirm"]
+        if not self._tell(number - confirming, outcome):
             return WAITING
-        winners = self._winners(explored, outcome)
+        winners = self._winners(number - confirming, outcome)
         if confirming < len(winners):
             return self._add(number, "confirm", winners[confirming])
         return None if self._tell(number, outcome) else WAITING
@@ -144,9 +160,11 @@ class Planner:
         plan = self._plan(number, phase, overrides)
         flat = self.spec.flat(overrides)
         params = {
-            key: samplers.label(flat[key])
-            for key, known in self._distributions.items()
-            if self.spec.active(key, flat) and key in flat and samplers.holds(known, samplers.label(flat[key]))
+            key: distributions.label(flat[key])
+            for key, distribution in self._distributions.items()
+            if self.spec.active(key, flat)
+            and key in flat
+            and distributions.holds(distribution, distributions.label(flat[key]))
         }
         self.study.add_trial(
             optuna.trial.create_trial(
@@ -154,13 +172,13 @@ class Planner:
                 params=params,
                 distributions={key: self._distributions[key] for key in params},
                 user_attrs={PLAN: asdict(plan)},
-                system_attrs=samplers.first_generation(self.spec.search),
+                system_attrs=SAMPLERS[self.spec.search.sampler].system_attributes(),
             )
         )
         return self._count(plan, new=True)
 
     def _suggest(self, number: int) -> Plan:
-        self.study.sampler = samplers.sampler_for(self.spec.search, number)
+        self.study.sampler = sampler_for(self.spec.search.sampler, self.spec.search.seed, number)
         if self._torn is not None:  # a crash came between the question and the plan: the same answer is given again
             trial, self._torn = optuna.Trial(self.study, self._torn._trial_id), None
         else:
@@ -169,13 +187,13 @@ class Planner:
         overrides: dict[str, Any] = {}
         for key, parameter in self._parameters.items():
             if self.spec.active(key, self.spec.flat(overrides)):
-                overrides[key] = samplers.ask(trial, key, parameter, self._distributions[key])
+                overrides[key] = distributions.ask(trial, key, parameter, self._distributions[key])
         plan = self._plan(number, "search", overrides)
         trial.set_user_attr(PLAN, asdict(plan))
         return self._count(plan, new=True)
 
     def _plan(self, number: int, phase: Phase, overrides: Mapping[str, Any]) -> Plan:
-        """A configuration that is known already gets further replicates, with new seeds, instead of a rerun."""
+        """A configuration that was planned before gets further replicates, with new seeds, instead of a rerun."""
         try:
             config = self.spec.trial(overrides)
         except ConfigError as error:
@@ -183,18 +201,19 @@ class Planner:
         digest = config_hash(config)
         done = self._replicates[digest]
         complete = {**overrides, "first_replicate": done} if done else dict(overrides)
+        self._configs[number] = config.model_copy(update={"first_replicate": done}) if done else config
         return Plan(number, phase, complete, digest, config.replicates)
 
     def _count(self, plan: Plan, *, new: bool = False) -> Plan:
         if new:
-            self.known.append(plan)
+            self.plans.append(plan)
         self._begun[plan.phase] += 1
         self._replicates[plan.config_hash] += plan.replicates
         return plan
 
     def _curve(self, by: str, seen: int, outcome: Outcomes) -> Curve:
         """Results of the first `seen` trials, and the places of all others."""
-        results = [(plan, outcome(plan.number) if plan.number < seen else None) for plan in self.known]
+        results = [(plan, outcome(plan.number) if plan.number < seen else None) for plan in self.plans]
         return Curve(self.spec, by, results)
 
     def _winners(self, seen: int, outcome: Outcomes) -> list[dict[str, Any]]:
@@ -203,4 +222,4 @@ class Planner:
         if not confirm.replicates:
             return []
         best = self._curve(confirm.by, seen, outcome).best()
-        return [{**mine.overrides, "replicates": confirm.replicates} for mine in best if mine.ended]
+        return [{**each.overrides, "replicates": confirm.replicates} for each in best if each.ended]

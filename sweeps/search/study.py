@@ -14,10 +14,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from pipeline.config import ConfigError
-from sweeps.search.journal import open_storage
+from sweeps.layout import JOURNAL
+from sweeps.search import journal
+from sweeps.specification.samplers import SAMPLERS
 from sweeps.specification.spec import SweepSpec
 
-JOURNAL = "study.journal"
 DIRECTIONS = {"max": StudyDirection.MAXIMIZE, "min": StudyDirection.MINIMIZE}
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -32,19 +33,27 @@ def open_study(spec: SweepSpec, folder: Path) -> optuna.Study:
     url = spec.search.storage
     if url is None:
         folder.mkdir(parents=True, exist_ok=True)
-        if spec.search.sampler == "cmaes":
-            _check_owner(folder / JOURNAL)
-        return _create(spec.name, open_storage(folder / JOURNAL), directions)
+        if SAMPLERS[spec.search.sampler].pickles:
+            _check_owner(folder / JOURNAL, spec.search.sampler)
+        return _create(spec.name, _journal(folder / JOURNAL), directions)
     try:
         return _create(spec.name, _database(url, folder), directions)
     except (SQLAlchemyError, ValueError) as error:
         raise _unusable(url, error) from None
 
 
-def _check_owner(path: Path) -> None:
-    """Optuna's CMA-ES keeps its state in the study as a pickle, which could run anything: only one's own is opened."""
+def _check_owner(path: Path, sampler: str) -> None:
+    """A study that may hold pickles is opened only where it belongs to the user who opens it."""
     if path.exists() and path.stat().st_uid != os.getuid():
-        raise ConfigError(f"{path}: belongs to another user: with sampler 'cmaes' only one's own study is opened")
+        raise ConfigError(f"{path}: belongs to another user: with sampler {sampler!r} only one's own study is opened")
+
+
+def _journal(path: Path) -> JournalStorage:
+    """Optuna's storage over a journal file, created where it is missing and repaired where a crash tore it."""
+    path.with_name(path.name + ".lock").unlink(missing_ok=True)
+    if path.exists():
+        journal.repair(path)
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
 
 
 def _create(name: str, storage: BaseStorage, directions: list[StudyDirection]) -> optuna.Study:
@@ -53,15 +62,10 @@ def _create(name: str, storage: BaseStorage, directions: list[StudyDirection]) -
 
 def asked(spec: SweepSpec, folder: Path) -> set[int] | None:
     """Numbers of the trials in the study, which is left as it is; None where there is no study."""
-    storage: BaseStorage
-    if spec.search.storage is not None:
-        storage = _database(spec.search.storage, folder)
-    elif (path := folder / JOURNAL).exists():
-        storage = JournalStorage(JournalFileBackend(str(path), lock_obj=JournalFileOpenLock(str(path))))
-    else:
-        return None
+    if spec.search.storage is None:
+        return journal.asked(folder / JOURNAL, spec.name)
     try:
-        study = optuna.load_study(study_name=spec.name, storage=storage)
+        study = optuna.load_study(study_name=spec.name, storage=_database(spec.search.storage, folder))
     except (KeyError, SQLAlchemyError):
         return None
     return {trial.number for trial in study.get_trials(deepcopy=False)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import graphlib
-import importlib.util
 import itertools
 import math
 import re
@@ -15,33 +14,28 @@ from pydantic import ValidationError
 from pipeline.config import ConfigError, TrialConfig, flatten, override
 from pipeline.config.errors import explain
 from sweeps.specification.keys import leaves, misspelt, unknown
+from sweeps.specification.metrics import BY_EPOCH, JUDGE, METRICS, VARIANCE
 from sweeps.specification.options import Parameter
+from sweeps.specification.samplers import SAMPLERS
 from sweeps.specification.spec import SweepSpec
 
 MAX_FACTORIAL = 5_000
 MAX_CHECKED = 4_096
 """Combinations of a search space that are tried before the start; beyond, an invalid trial is recorded as failed."""
-BY_EPOCH = ("train.", "validation.")
-METRICS = (
-    *(f"{split}{name}" for split in BY_EPOCH for name in ("elbo", "reconstruction", "kl", "bits_per_dim")),
-    "train.loss",
-    *(f"seconds.{part}" for part in ("training", "evaluation", "variance", "gradients", "total")),
-)
-"""What trials may be compared by, beside `variance.*`."""
 SET_BY_THE_SWEEP = "is set by the sweep itself"
 
 
 def keys_and_values(spec: SweepSpec) -> tuple[SweepSpec, list[str]]:
-    """Every key known, every value accepted by its key; gives back the values as a configuration holds them."""
+    """Every key exists and accepts every value; gives back the values as a configuration holds them."""
     base, problems = _base(spec.base)
     factors: dict[str, tuple[Any, ...]] = {}
     for key, levels in spec.factors.items():
-        found, factors[key] = _values("factors", key, levels)
-        problems += found
+        of_key, factors[key] = _values("factors", key, levels)
+        problems += of_key
     space: dict[str, Parameter] = {}
     for key, parameter in spec.space.items():
-        found, space[key] = _parameter(key, parameter)
-        problems += found
+        of_key, space[key] = _parameter(key, parameter)
+        problems += of_key
     complete = spec.model_copy(update={"base": base, "factors": factors, "space": space})
     return complete, problems or _design(complete)
 
@@ -103,29 +97,31 @@ def _parameter(key: str, parameter: Parameter) -> tuple[list[str], Parameter]:
     problems, when = [], {}
     for name, values in parameter.when.items():
         wanted = tuple(values) if isinstance(values, (list, tuple)) else (values,)
-        found, accepted = _values(f"space.{key}.when", name, wanted)
+        of_name, accepted = _values(f"space.{key}.when", name, wanted)
         if any(isinstance(value, list) for value in accepted):
-            found.append(f"space.{key}.when.{name}: must be a key with single values, got {list(accepted)}")
-        problems += found
+            of_name.append(f"space.{key}.when.{name}: must be a key with single values, got {list(accepted)}")
+        problems += of_name
         when[name] = list(accepted)
     parameter = parameter.model_copy(update={"when": when})
     if parameter.choice is not None:
-        found, choice = _values("space", key, parameter.choice)
-        return problems + found, parameter.model_copy(update={"choice": choice})
+        of_key, choice = _values("space", key, parameter.choice)
+        return problems + of_key, parameter.model_copy(update={"choice": choice})
+    return problems + _range(key, parameter), parameter
+
+
+def _range(key: str, parameter: Parameter) -> list[str]:
+    """What is wrong with a range."""
     if key in leaves() and not leaves()[key].numbers:
-        return [
-            *problems,
-            f"space.{key}: takes no numbers, so no range: use choice, got {list(parameter.ends)}",
-        ], parameter
+        return [f"space.{key}: takes no numbers, so no range: use choice, got {list(parameter.ends)}"]
     ends = parameter.ends if parameter.ends[0] != parameter.ends[1] else parameter.ends[:1]
-    found = _values("space", key, ends)[0]
-    if not found and parameter.float_range and float not in leaves()[key].numbers:
-        found = [f"space.{key}: takes whole numbers: use an int range, got float {list(parameter.ends)}"]
-    return problems + found, parameter
+    problems = _values("space", key, ends)[0]
+    if not problems and parameter.float_range and float not in leaves()[key].numbers:
+        return [f"space.{key}: takes whole numbers: use an int range, got float {list(parameter.ends)}"]
+    return problems
 
 
 def _design(spec: SweepSpec) -> list[str]:
-    """The phases fit together; of several problems the first that is found."""
+    """The phases fit together; of several problems the first one."""
     if spec.space and not spec.search.trials:
         return ["search.trials: must be at least 1 when there is a space to search, got 0"]
     if not spec.space and spec.search.trials:
@@ -137,17 +133,18 @@ def _design(spec: SweepSpec) -> list[str]:
 
 def _search(spec: SweepSpec) -> Iterator[str]:
     search = spec.search
-    if search.sampler == "cmaes" and importlib.util.find_spec("cmaes") is None:
-        yield "search.sampler: needs the package cmaes, which is not installed, got 'cmaes'"
-    if search.sampler == "cmaes" and len(search.objectives) > 1:
-        yield f"search.sampler: takes one objective, got 'cmaes' with {', '.join(search.objectives)}"
+    sampler = SAMPLERS[search.sampler]
+    if not sampler.installed:
+        yield f"search.sampler: needs the package {sampler.package}, which is not installed, got {search.sampler!r}"
+    if len(search.objectives) > 1 and not sampler.several_objectives:
+        yield f"search.sampler: takes one objective, got {search.sampler!r} with {', '.join(search.objectives)}"
     if search.storage is not None:
         yield from _storage(search.storage)
     where = "search.objectives" if search.objectives else "search.metric"
     for name in search.modes:
-        if name.startswith("test."):
+        if name.startswith(JUDGE):
             yield f"{where}: must not choose by the split that judges the choice: use validation.*, got {name!r}"
-        elif not name.startswith("variance.") and name not in METRICS:
+        elif not name.startswith(VARIANCE) and name not in METRICS:
             yield f"{where}: {unknown(name, METRICS, 'metric')}, got {name!r}"
 
 

@@ -28,7 +28,7 @@ class Leaf:
 
     @property
     def numbers(self) -> frozenset[type]:
-        """int, float or both, as far as it accepts them: neither has no ranges, int alone none of floats."""
+        """Numeric types that the key accepts. Empty: no range allowed; int alone: no range of floats."""
         annotation = get_args(self.annotation)[0] if get_origin(self.annotation) is Annotated else self.annotation
         union = get_origin(annotation) in (Union, types.UnionType)
         return frozenset({int, float} & set(get_args(annotation) if union else [annotation]))
@@ -49,14 +49,14 @@ class Leaf:
 @cache
 def leaves() -> dict[str, Leaf]:
     """Every dotted key of a trial's configuration."""
-    found: dict[str, Leaf] = {}
+    leaves: dict[str, Leaf] = {}
     choices: dict[str, frozenset[str]] = {}
     for key, leaf in _walk(TrialConfig, "", {}, choices):
-        known = found.get(key)
-        found[key] = leaf if known is None else Leaf(known.annotation, _either(known.only_with, leaf.only_with))
+        before = leaves.get(key)
+        leaves[key] = leaf if before is None else Leaf(before.annotation, _either(before.only_with, leaf.only_with))
     return {
         key: Leaf(leaf.annotation, {name: tags for name, tags in leaf.only_with.items() if tags != choices[name]})
-        for key, leaf in found.items()
+        for key, leaf in leaves.items()
     }
 
 
@@ -85,13 +85,13 @@ def _either(one: Mapping[str, frozenset[str]], other: Mapping[str, frozenset[str
 
 def misspelt(flat: Mapping[str, Any]) -> list[str]:
     """Keys of a flattened configuration that are neither leaves nor sections."""
-    known = {key[: match.start()] for key in leaves() for match in re.finditer(r"\.|$", key)}
-    return [f"{key}: {unknown(key)}, got {value!r}" for key, value in flat.items() if key not in known]
+    existing = {key[: match.start()] for key in leaves() for match in re.finditer(r"\.|$", key)}
+    return [f"{key}: {unknown(key)}, got {value!r}" for key, value in flat.items() if key not in existing]
 
 
-def unknown(key: str, known: Iterable[str] | None = None, kind: str = "key") -> str:
+def unknown(key: str, existing: Iterable[str] | None = None, kind: str = "key") -> str:
     """The rule that a misspelt key breaks, with the key that was probably meant."""
-    names = list(leaves() if known is None else known)
+    names = list(leaves() if existing is None else existing)
     if inside := [name for name in names if name.startswith(f"{key}.")]:
         return f"is a section, not a {kind}: name one of {', '.join(inside)}"
     if near := _meant(key, names):

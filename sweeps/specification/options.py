@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.config import Frozen
 from pipeline.config.errors import text_in_yaml
+from sweeps.specification.samplers import SAMPLERS
+
+if TYPE_CHECKING:
+    SamplerName = str
+else:
+    SamplerName = Literal[tuple(SAMPLERS)]
 
 Mode = Literal["max", "min"]
+"""Which way a metric is optimised."""
+WandbMode = Literal["offline", "online", "disabled"]
+"""Runs on disk and uploaded later, on the server at once, or none."""
 
 
 class Parameter(Frozen):
@@ -65,7 +74,9 @@ class Parameter(Frozen):
 
 
 class SearchConfig(Frozen):
-    sampler: Literal["tpe", "gp", "random", "qmc", "cmaes", "nsga2"] = "tpe"
+    """What is searched for, and how."""
+
+    sampler: SamplerName = "tpe"
     trials: int = Field(0, ge=0, le=100_000)
     """Suggested trials, after the factorial ones."""
     window: int = Field(8, ge=1, le=1024)
@@ -146,11 +157,15 @@ class Budget(Frozen):
 
 
 class Limits(Frozen):
+    """What ends an attempt at a trial."""
+
     trial_minutes: float | None = Field(None, gt=0, le=365 * 24 * 60)
     """Wall time of one attempt at a trial; an attempt that takes longer hangs, and is ended."""
 
 
 class Resources(Frozen):
+    """What the trials run on."""
+
     workers: int = Field(1, ge=1, le=4096)
     """Trials that run at the same time."""
     cpus: int = Field(1, ge=1, le=1024)
@@ -167,7 +182,9 @@ class Resources(Frozen):
 
 
 class TrackingConfig(Frozen):
-    wandb: Literal["offline", "online", "disabled"] = "offline"
+    """Where the sweep's W&B runs go and what they carry."""
+
+    wandb: WandbMode = "offline"
     project: str = Field("elbosweep", min_length=1)
     entity: str | None = None
     tags: tuple[str, ...] = ()

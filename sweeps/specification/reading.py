@@ -39,6 +39,7 @@ def find(spec: str) -> Path:
 
 
 def load(path: Path) -> SweepSpec:
+    """A specification from its file, checked completely."""
     return parse(read_yaml(path), str(path))
 
 
@@ -68,8 +69,8 @@ def parse(tree: Mapping[str, Any], source: str = "specification") -> SweepSpec:
 
 def _misplaced(tree: Mapping[str, Any]) -> list[str]:
     """Unknown keys of the specification itself, with the key that was probably meant."""
-    known = SweepSpec.model_fields
-    problems = [f"{key}: {unknown(str(key), known)}, got {value!r}" for key, value in tree.items() if key not in known]
+    keys = SweepSpec.model_fields
+    problems = [f"{key}: {unknown(str(key), keys)}, got {value!r}" for key, value in tree.items() if key not in keys]
     sections: dict[str, type[Frozen]] = {
         "search": SearchConfig,
         "stopping": StoppingConfig,
@@ -97,12 +98,12 @@ def _misplaced(tree: Mapping[str, Any]) -> list[str]:
 
 def _parameters(space: Any) -> list[str]:
     """Unknown words of the ranges and choices."""
-    known = [field.alias or name for name, field in Parameter.model_fields.items()]
+    words = [field.alias or name for name, field in Parameter.model_fields.items()]
     return [
-        f"space.{key}.{name}: {unknown(str(name), known)}, got {value!r}"
+        f"space.{key}.{name}: {unknown(str(name), words)}, got {value!r}"
         for key, given in (space.items() if isinstance(space, Mapping) else ())
         for name, value in (given.items() if isinstance(given, Mapping) else ())
-        if name not in known
+        if name not in words
     ]
 
 

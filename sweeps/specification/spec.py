@@ -31,6 +31,8 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 
 class SweepSpec(Frozen):
+    """One specification: what a sweep is called, what it trains, and how."""
+
     name: str = Field(pattern=NAME_PATTERN)
     description: str = ""
     base: dict[str, Any] = Field(default_factory=dict)
@@ -55,13 +57,14 @@ class SweepSpec(Frozen):
         return parse_trial(override(self.base, overrides), "combination")
 
     def flat(self, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration of a trial by its dotted keys, not checked."""
         return flatten(override(self.base, overrides))
 
     def parameters(self) -> dict[str, Parameter]:
         """What the search suggests, conditions first: the space, and each factor as a choice of its levels."""
-        known = {key: Parameter(choice=levels) for key, levels in self.factors.items()} | self.space
-        graph = {key: [name for name in self.conditions(key) if name in known] for key in known}
-        return {key: known[key] for key in graphlib.TopologicalSorter(graph).static_order()}
+        varied = {key: Parameter(choice=levels) for key, levels in self.factors.items()} | self.space
+        graph = {key: [name for name in self.conditions(key) if name in varied] for key in varied}
+        return {key: varied[key] for key in graphlib.TopologicalSorter(graph).static_order()}
 
     def conditions(self, key: str) -> dict[str, frozenset[Any]]:
         """Keys whose value decides whether `key` exists, with the values that let it: choices and `when` together."""

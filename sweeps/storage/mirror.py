@@ -10,16 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline.files import write_atomic
+from pipeline.layout import RESULT
 from sweeps.storage.storage import Storage
 
 AT_ONCE = 8
-RESULT = "result.json"
-"""Its presence means that a trial is finished: it arrives after everything else."""
 Stamp = tuple[int, int]
 """Size and time of change of a local file."""
-
-
-# --- a folder and its copy ------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -28,7 +24,7 @@ class Mirror:
 
     local: Path
     remote: Storage
-    mine: Callable[[str], bool] = lambda name: True
+    pushes: Callable[[str], bool] = lambda name: True
     """Which files this side writes: only those are pushed."""
     _seen: dict[str, Stamp] = field(default_factory=dict)
     """Pushed or pulled files, as they were then."""
@@ -37,9 +33,9 @@ class Mirror:
         self, want: Callable[[str, int], bool] = lambda name, size: True, *, listed: dict[str, int] | None = None
     ) -> int:
         """Bring the files here that `want(name, size there)`; gives back how many."""
-        there = self.remote.files() if listed is None else listed
+        stored = self.remote.files() if listed is None else listed
         return _in_order(
-            self._pull, [name for name, size in there.items() if not _temporary(name) and want(name, size)]
+            self._pull, [name for name, size in stored.items() if not _temporary(name) and want(name, size)]
         )
 
     def _pull(self, name: str) -> None:
@@ -52,23 +48,23 @@ class Mirror:
 
     def push(self) -> int:
         """Bring what changed here to the storage, and delete there what was deleted here; gives back how many."""
-        here = {name: stamp for name, stamp in self._here() if self.mine(name)}
+        stamps = {name: stamp for name, stamp in self._local_files() if self.pushes(name)}
 
         def push(name: str) -> None:
             with suppress(FileNotFoundError):
                 self.remote.write(name, (self.local / name).read_bytes())
-                self._seen[name] = here[name]
+                self._seen[name] = stamps[name]
 
         def delete(name: str) -> None:
             self.remote.insist(lambda: self.remote.delete(name), f"{name} could not be deleted")
             del self._seen[name]
 
-        pushed = _in_order(push, [name for name, stamp in here.items() if self._seen.get(name) != stamp])
+        pushed = _in_order(push, [name for name, stamp in stamps.items() if self._seen.get(name) != stamp])
         # After the result: a checkpoint goes only when it is not needed any more.
-        return pushed + _in_order(delete, [name for name in self._seen if name not in here and self.mine(name)])
+        return pushed + _in_order(delete, [name for name in self._seen if name not in stamps and self.pushes(name)])
 
-    def _here(self) -> list[tuple[str, Stamp]]:
-        found = []
+    def _local_files(self) -> list[tuple[str, Stamp]]:
+        files = []
         for folder, _, names in os.walk(self.local):
             for name in names:
                 path = Path(folder, name)
@@ -76,15 +72,15 @@ class Mirror:
                 if _temporary(relative) or path.is_symlink():
                     continue
                 try:
-                    found.append((relative, _stamp(path)))
+                    files.append((relative, _stamp(path)))
                 except FileNotFoundError:
                     continue
-        return found
+        return files
 
 
 def _stamp(path: Path) -> Stamp:
-    found = path.stat()
-    return found.st_size, found.st_mtime_ns
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _temporary(name: str) -> bool:
@@ -93,7 +89,7 @@ def _temporary(name: str) -> bool:
 
 
 def _in_order(action: Callable[[str], None], names: list[str]) -> int:
-    """Several files at a time, results when all others are done."""
+    """Several files at a time, a result when all others are done: its presence means that a trial is finished."""
     results = [name for name in names if name.rpartition("/")[2] == RESULT]
     others = [name for name in names if name not in set(results)]
     for part in (others, results):

@@ -43,6 +43,8 @@ FAMILIAR = {
 }
 
 T = TypeVar("T")
+ERRORS = (OSError, ArrowException)
+"""What a storage raises that does not answer as it should."""
 
 
 class StorageError(RuntimeError):
@@ -118,7 +120,7 @@ class Storage:
             if self.read(name) != content:
                 raise ConfigError(f"storage: {self.url}: does not give back what was written")
             self.delete(name)
-        except (OSError, ArrowException) as error:
+        except ERRORS as error:
             raise ConfigError(f"storage: {self.url}: {reason(error)}") from None
 
     def read(self, name: str) -> bytes | None:
@@ -166,8 +168,8 @@ class Storage:
         start = f"{root}/{under}".rstrip("/")
 
         def look() -> dict[str, int]:
-            found = system.get_file_info(fs.FileSelector(start, recursive=True, allow_not_found=True))
-            return {info.path[len(root) + 1 :]: info.size for info in found if info.type == fs.FileType.File}
+            infos = system.get_file_info(fs.FileSelector(start, recursive=True, allow_not_found=True))
+            return {info.path[len(root) + 1 :]: info.size for info in infos if info.type == fs.FileType.File}
 
         return self.insist(look, "could not be listed")
 
@@ -176,7 +178,7 @@ class Storage:
         for pause in (*PAUSES, None):
             try:
                 return action()
-            except (OSError, ArrowException, ConfigError) as error:
+            except (*ERRORS, ConfigError) as error:
                 if pause is None:
                     raise StorageError(f"storage: {self.url}: {what}: {reason(error)}") from None
                 time.sleep(pause)

@@ -8,17 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pyarrow import ArrowException
-
 from pipeline.config import ConfigError
 from pipeline.files import read_json, write_text
+from sweeps.layout import RECORD, SPEC, STATE, TRIALS, WANDB, trial_folder, trial_name
 from sweeps.machine.watchdog import ERROR_FILE
 from sweeps.specification.spec import SweepSpec
 from sweeps.storage.mirror import Mirror
-from sweeps.storage.storage import Storage, StorageError, reason
-from sweeps.storage.workplace import RECORD
-
-SPEC, STATE = "spec.yaml", "sweep.json"
+from sweeps.storage.storage import ERRORS, Storage, StorageError, reason
 
 
 def opened(spec: SweepSpec) -> Storage | None:
@@ -60,16 +56,8 @@ def answering(storage: Storage) -> Iterator[None]:
         yield
     except StorageError as error:
         raise ConfigError(str(error)) from None
-    except (OSError, ArrowException) as error:
+    except ERRORS as error:
         raise ConfigError(f"storage: {storage.url}: {reason(error)}") from None
-
-
-def push_file(folder: Path, spec: SweepSpec, name: str) -> None:
-    """One more table, written when the sweep was over."""
-    if spec.storage is not None and (folder / name).is_file():
-        storage = Storage.parse(spec.storage) / spec.name
-        with answering(storage):
-            storage.write(name, (folder / name).read_bytes())
 
 
 class SweepCopy:
@@ -77,41 +65,42 @@ class SweepCopy:
 
     def __init__(self, folder: Path, storage: Storage) -> None:
         self.folder, self.storage = folder, storage
-        self._mirror = Mirror(folder, storage, mine=of_driver)
+        self._mirror = Mirror(folder, storage, pushes=of_driver)
         self._behind = False
 
     def catch_up(self) -> None:
         """Before a sweep goes on: the later record wins, here or there; trials are brought here, unless only here."""
         with answering(self.storage):
-            there = self.storage.files()
-            trials = {name.split("/")[1] for name in there if name.startswith("trials/")}
-            for path in sorted(self.folder.glob("trials/*")):
+            stored = self.storage.files()
+            trials = {name.split("/")[1] for name in stored if name.startswith(f"{TRIALS}/")}
+            for path in sorted(self.folder.glob(f"{TRIALS}/*")):
                 if path.name not in trials:
-                    Mirror(path, self.storage / "trials" / path.name).push()
-            self._pull(there, later=self._later_there())
+                    Mirror(path, self.storage / TRIALS / path.name).push()
+            self._pull(stored, later=self._is_later())
 
-    def _pull(self, there: dict[str, int], *, later: bool) -> None:
+    def _pull(self, stored: dict[str, int], *, later: bool) -> None:
         def wanted(name: str, size: int) -> bool:
             path = self.folder / name
-            if of_driver(name) and not name.startswith("wandb/"):
+            if of_driver(name) and not name.startswith(f"{WANDB}/"):
                 return later or not path.exists()
             return not path.exists() or path.stat().st_size != size
 
-        self._mirror.pull(wanted, listed=there)
+        self._mirror.pull(wanted, listed=stored)
 
-    def _later_there(self) -> bool:
+    def _is_later(self) -> bool:
+        """Whether the copy was written after the record here, by a sweep that went on elsewhere."""
         content = self.storage.read(STATE)
         if content is None or not (self.folder / STATE).exists():
             return content is not None
         try:
-            there: dict[str, Any] = json.loads(content)
+            state: dict[str, Any] = json.loads(content)
         except ValueError:
             return False
-        return str(there.get("ended", "")) > str(read_json(self.folder / STATE).get("ended", ""))
+        return str(state.get("ended", "")) > str(read_json(self.folder / STATE).get("ended", ""))
 
     def push(self, warn: Callable[[str], None], *, final: bool = False) -> None:
         """Bring the record up to date there. What fails is said once and tried again the next time."""
-        self._mirror.mine = of_driver if final else _of_running_driver
+        self._mirror.pushes = of_driver if final else _of_running_driver
         try:
             self._mirror.push()
             self._behind = False
@@ -122,8 +111,7 @@ class SweepCopy:
 
     def fetch(self, number: int) -> None:
         """Bring a trial's folder here when it is over; why that failed is written where its error would be."""
-        name = f"{number:04d}"
-        mirror = Mirror(self.folder / "trials" / name, self.storage / "trials" / name)
+        mirror = Mirror(trial_folder(self.folder, number), self.storage / TRIALS / trial_name(number))
         (mirror.local / ERROR_FILE).unlink(missing_ok=True)
         try:
             mirror.pull(lambda file, size: file != RECORD)
@@ -132,9 +120,10 @@ class SweepCopy:
 
 
 def of_driver(name: str) -> bool:
-    return not name.startswith("trials/") or name.endswith(f"/{RECORD}")
+    """Whether the driver writes a file, given by its name inside the sweep's folder; workers write all others."""
+    return not name.startswith(f"{TRIALS}/") or name.endswith(f"/{RECORD}")
 
 
 def _of_running_driver(name: str) -> bool:
     """W&B's files grow with every epoch of every trial: they go once, at the end."""
-    return of_driver(name) and not name.startswith("wandb/")
+    return of_driver(name) and not name.startswith(f"{WANDB}/")

@@ -9,11 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sweeps.layout import RECORD, TRIALS, trial_name
 from sweeps.storage.mirror import Mirror
 from sweeps.storage.storage import Storage
 
-RECORD = "trial.json"
-"""Written by the driver alone."""
 NOT_SHARED = "the runs folder is not on a disk that this node shares: give the sweep a storage"
 
 
@@ -29,7 +28,7 @@ def workplace(trials: Path, storage: Storage | None, number: int) -> Iterator[tu
         NotSharedError: there is no storage, and the driver's folder is not here.
         StorageError: the storage does not answer; the trial may be tried again.
     """
-    name = f"{number:04d}"
+    name = trial_name(number)
     if storage is None:
         if not (trials / name / RECORD).is_file():
             raise NotSharedError(f"{trials}: {NOT_SHARED}")
@@ -37,7 +36,7 @@ def workplace(trials: Path, storage: Storage | None, number: int) -> Iterator[tu
         return
     # Named by its process: what a killed one left behind can be told from what is in use.
     with tempfile.TemporaryDirectory(prefix=f"elbosweep-{os.getpid()}-") as parent:
-        mirror = Mirror(Path(parent, name), storage / "trials" / name, mine=_of_worker)
+        mirror = Mirror(Path(parent, name), storage / TRIALS / name, pushes=_of_worker)
         mirror.local.mkdir()
         mirror.pull(lambda file, size: _of_worker(file))
         try:

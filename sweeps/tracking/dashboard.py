@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pipeline.config import ConfigError
+from sweeps.layout import WANDB
+from sweeps.specification.metrics import QUANTITIES
 from sweeps.tracking import offline, online
 
 if TYPE_CHECKING:
     from wandb_workspaces import workspaces
     from wandb_workspaces.reports import v2 as reports
 
-CURVES = ("elbo", "reconstruction", "kl", "bits_per_dim")
 PICTURES = ("pictures/samples_final", "pictures/reconstructions", "pictures/manifold")
 
 
@@ -34,20 +35,20 @@ class View:
     description: str = ""
 
 
-def leet_command(run_folder: Path) -> list[str]:
+def leet_command(sweep_folder: Path) -> list[str]:
     """The command that opens W&B's terminal dashboard on a sweep's runs.
 
     Raises:
         ConfigError: there are no runs.
     """
-    if not offline.record_files(run_folder):
-        raise ConfigError(f"{run_folder}: holds no W&B run (was the sweep run with `tracking.wandb: disabled`?)")
-    return [*offline.wandb_command(), "leet", str(run_folder / "wandb")]
+    if not offline.run_files(sweep_folder):
+        raise ConfigError(f"{sweep_folder}: holds no W&B run (was the sweep run with `tracking.wandb: disabled`?)")
+    return [*offline.wandb_command(), "leet", str(sweep_folder / WANDB)]
 
 
-def open_leet(run_folder: Path) -> NoReturn:
+def open_leet(sweep_folder: Path) -> NoReturn:
     """Replace this process by the terminal dashboard. It reads files and makes no connection."""
-    command = leet_command(run_folder)
+    command = leet_command(sweep_folder)
     os.execve(command[0], command, {**os.environ, "WANDB_MODE": "offline", "WANDB_ERROR_REPORTING": "false"})
 
 
@@ -117,12 +118,15 @@ def _sections(varied: tuple[str, ...]) -> dict[str, list[Any]]:
         return wr.ScatterPlot(title=f"{metric} by {key}", x=wr.Config(key), y=wr.SummaryMetric(metric), **options)
 
     curves = [
-        wr.LinePlot(title=quantity, x="epoch", y=[f"validation.{quantity}", f"train.{quantity}"]) for quantity in CURVES
+        wr.LinePlot(title=quantity, x="epoch", y=[f"validation.{quantity}", f"train.{quantity}"])
+        for quantity in QUANTITIES
     ]
     columns = [wr.ParallelCoordinatesPlotColumn(metric=wr.Config(key), display_name=key) for key in varied]
     columns.append(wr.ParallelCoordinatesPlotColumn(metric=wr.SummaryMetric("validation.elbo")))
     return {
-        "Bound against latent dimension": [scatter("model.latent_dim", f"test.{name}", log_x=True) for name in CURVES],
+        "Bound against latent dimension": [
+            scatter("model.latent_dim", f"test.{name}", log_x=True) for name in QUANTITIES
+        ],
         "Monte Carlo variance against L": [
             scatter("objective.num_samples", "variance.k1_ratio", log_x=True, log_y=True),
             wr.WeavePanelSummaryTable(table_name="variance"),

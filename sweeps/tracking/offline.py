@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from sweeps.layout import WANDB
 from sweeps.tracking import transaction_log
 
 STATES = {0: "finished", 255: "interrupted"}
@@ -33,44 +34,44 @@ class Logged:
     """finished, failed, interrupted, or running (no end was written: in progress, or killed)."""
 
 
-def record_files(run_folder: Path, run_id: str = "*") -> list[Path]:
+def run_files(sweep_folder: Path, run_id: str = "*") -> list[Path]:
     """The `.wandb` files of the runs of a sweep, oldest first."""
-    found = (run_folder / "wandb").glob(f"*run-*/run-{run_id}.wandb")
-    return sorted(path for path in found if not path.parent.is_symlink())
+    paths = (sweep_folder / WANDB).glob(f"*run-*/run-{run_id}.wandb")
+    return sorted(path for path in paths if not path.parent.is_symlink())
 
 
-def trial_number(record_file: Path) -> int | None:
+def trial_number(run_file: Path) -> int | None:
     """Number of the trial that a `.wandb` file belongs to; None for other runs (the report)."""
-    match = re.fullmatch(r"run-.*-(\d{4,})\.wandb", record_file.name)
+    match = re.fullmatch(r"run-.*-(\d{4,})\.wandb", run_file.name)
     return int(match[1]) if match else None
 
 
-def read(record_file: Path) -> Iterator[dict[str, Any]]:
+def read(run_file: Path) -> Iterator[dict[str, Any]]:
     """The records of one run, as `wandb leet inspect --json` prints them. A file cut short ends early."""
-    for line in _inspect(record_file).splitlines():
+    for line in _inspect(run_file).splitlines():
         try:
             yield json.loads(line)
         except ValueError:
             return
 
 
-def ended(record_file: Path) -> bool:
+def ended(run_file: Path) -> bool:
     """Whether the end of the run is on the disk: the W&B service writes a little later than it says."""
     try:
-        records = list(transaction_log.read(record_file))
+        records = list(transaction_log.read(run_file))
     except (OSError, transaction_log.LogError):
         return False
     return bool(records) and transaction_log.kind(records[-1]) == "exit"
 
 
-def history(record_file: Path) -> list[dict[str, Any]]:
+def history(run_file: Path) -> list[dict[str, Any]]:
     """History rows in the order in which they were written."""
-    return [record["history"]["item"] for record in read(record_file) if record["type"] == "history"]
+    return [record["history"]["item"] for record in read(run_file) if record["type"] == "history"]
 
 
-def count(run_folder: Path) -> dict[int, Logged]:
+def count(sweep_folder: Path) -> dict[int, Logged]:
     """Trial number -> what W&B holds of it, read from the files themselves."""
-    files = [path for path in record_files(run_folder) if trial_number(path) is not None]
+    files = [path for path in run_files(sweep_folder) if trial_number(path) is not None]
     contents = [_epochs_and_exit(path) for path in files]
     merged: dict[int, tuple[list[int], int | None]] = {}
     for path, (epochs, exit_code) in zip(files, contents):
@@ -84,12 +85,12 @@ def count(run_folder: Path) -> dict[int, Logged]:
     return {number: _logged(epochs, exit_code) for number, (epochs, exit_code) in sorted(merged.items())}
 
 
-def _epochs_and_exit(record_file: Path) -> tuple[list[int], int | None]:
+def _epochs_and_exit(run_file: Path) -> tuple[list[int], int | None]:
     """By our own reader, a millisecond a run; W&B's, which starts a program, where the format is another one."""
     with suppress(OSError, transaction_log.LogError):
-        return transaction_log.epochs_and_exit(record_file)
+        return transaction_log.epochs_and_exit(run_file)
     epochs, exit_code = [], None
-    for record in read(record_file):
+    for record in read(run_file):
         if record["type"] == "history" and "epoch" in record["history"]["item"]:
             epochs.append(int(record["history"]["item"]["epoch"]))
         elif record["type"] == "exit":
@@ -102,16 +103,16 @@ def _logged(epochs: list[int], exit_code: int | None) -> Logged:
     return Logged(len(epochs), len(set(epochs)), max(epochs, default=None), state)
 
 
-def _inspect(record_file: Path) -> str:
+def _inspect(run_file: Path) -> str:
     """W&B's own reader. The program behind the documented command answers in 0.03 s, the command itself in 1 s."""
     environ = {**os.environ, "WANDB_ERROR_REPORTING": "false", "WANDB_MODE": "offline"}
     core = _core_program()
     if core:
-        options = ["--json", "--no-observability", "--run-file", str(record_file), str(record_file.parent.parent)]
+        options = ["--json", "--no-observability", "--run-file", str(run_file), str(run_file.parent.parent)]
         done = subprocess.run([core, "leet", "inspect", *options], capture_output=True, text=True, env=environ)
         if done.returncode == 0 or done.stdout:
             return done.stdout
-    command = [*wandb_command(), "leet", "inspect", "--json", str(record_file)]
+    command = [*wandb_command(), "leet", "inspect", "--json", str(run_file)]
     return subprocess.run(command, capture_output=True, text=True, env=environ).stdout
 
 
@@ -124,5 +125,5 @@ def _core_program() -> str | None:
 def wandb_command() -> list[str]:
     """The `wandb` command that belongs to this Python."""
     beside = Path(sys.executable).parent / "wandb"
-    found = str(beside) if beside.is_file() else shutil.which("wandb")
-    return [found] if found else [sys.executable, "-m", "wandb"]
+    program = str(beside) if beside.is_file() else shutil.which("wandb")
+    return [program] if program else [sys.executable, "-m", "wandb"]

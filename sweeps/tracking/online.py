@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 OLD_SERVER = "https://api.wandb.ai"
 """The client's default has moved; keys that it stored under the old name still count."""
 PROBE_SECONDS = 3.0
-MODES = ("offline", "online", "disabled")
 
 
 def server_url(environ: Mapping[str, str] = os.environ) -> str:
@@ -44,7 +43,8 @@ def find_key(environ: Mapping[str, str] = os.environ) -> str | None:
         stored = netrc.netrc(environ.get("NETRC"))
     except (OSError, netrc.NetrcParseError):
         return None
-    entry = next((found for url in servers if (found := stored.authenticators(urlsplit(url).hostname or ""))), None)
+    entries = (stored.authenticators(urlsplit(url).hostname or "") for url in servers)
+    entry = next((entry for entry in entries if entry), None)
     return entry[2] if entry else None
 
 

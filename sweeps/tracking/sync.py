@@ -24,6 +24,7 @@ from typing import Any
 
 from pipeline.config import ConfigError
 from pipeline.files import write_json
+from sweeps.layout import RECEIPT, WANDB
 from sweeps.tracking import offline, online, transaction_log
 
 ATTEMPT_SECONDS = 600.0
@@ -51,7 +52,7 @@ class Upload:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a sync did and what is up by now. Written to `wandb/receipt.json` in the run folder."""
+    """What a sync did and what is up by now. Written to `wandb/receipt.json` in the sweep's folder."""
 
     server: str
     path: Path
@@ -66,7 +67,7 @@ class Receipt:
 
 
 def sync(
-    run_folder: Path,
+    sweep_folder: Path,
     *,
     limit: int = 4,
     retries: int = 3,
@@ -87,12 +88,12 @@ def sync(
     for name, value, least in (("limit", limit, 1), ("retries", retries, 0)):
         if value < least:
             raise ConfigError(f"{name} must be at least {least}, got {value}")
-    files = [path for path in offline.record_files(run_folder) if path.parent.name.startswith("offline-")]
+    files = [path for path in offline.run_files(sweep_folder) if path.parent.name.startswith("offline-")]
     if not files:
-        raise ConfigError(f"{run_folder}: holds no offline W&B run")
+        raise ConfigError(f"{sweep_folder}: holds no offline W&B run")
     if reason := online.problem():
         raise ConfigError(f"nothing was uploaded: {reason}")
-    server, path = online.server_url(), run_folder / "wandb" / "receipt.json"
+    server, path = online.server_url(), sweep_folder / WANDB / RECEIPT
     up = _read_receipt(path, server)
     missing = [file for file in files if up.get(file.parent.name, {}).get("bytes") != file.stat().st_size]
     receipt = Receipt(server, path, already=[file.parent.name for file in files if file not in missing])

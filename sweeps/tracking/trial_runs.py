@@ -20,11 +20,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweeps.layout import SWEEP_ID, WANDB
+from sweeps.specification.options import TrackingConfig, WandbMode
 from sweeps.tracking import offline, online
-from sweeps.tracking.trial_run import Mode, TrackingSettings, Trial, TrialRun, start_run
+from sweeps.tracking.client import start_run
+from sweeps.tracking.trial_run import Trial, TrialRun
 
 if TYPE_CHECKING:
-    from sweeps.specification.options import TrackingConfig
     from sweeps.specification.spec import SweepSpec
 
 log = logging.getLogger(__name__)
@@ -35,9 +37,9 @@ REPORT = -1
 """Stands for a trial's number where the work belongs to none."""
 
 
-def sweep_id(run_folder: Path, sweep_name: str) -> str:
-    """The name and a token that stays with the run folder: a sweep made anew under an old name is another sweep."""
-    path = run_folder / "wandb" / "sweep-id"
+def sweep_id(sweep_folder: Path, sweep_name: str) -> str:
+    """The name and a token that stays with the folder: a sweep made anew under an old name is another sweep."""
+    path = sweep_folder / WANDB / SWEEP_ID
     if path.is_file():
         return path.read_text(encoding="utf-8").strip()
     name = re.sub(r"[^\w.-]+", "-", sweep_name)[:64]
@@ -47,12 +49,7 @@ def sweep_id(run_folder: Path, sweep_name: str) -> str:
     return identity
 
 
-def settings_of(tracking: TrackingConfig) -> TrackingSettings:
-    """What a specification says about W&B."""
-    return TrackingSettings(tracking.wandb, tracking.project, tracking.entity, tracking.tags, tracking.artifacts)
-
-
-def choose_mode(wanted: Mode, environ: Mapping[str, str] = os.environ) -> tuple[Mode, str | None]:
+def choose_mode(wanted: WandbMode, environ: Mapping[str, str] = os.environ) -> tuple[WandbMode, str | None]:
     """The mode that is possible, and one line if it is not the wanted one. Takes a few seconds at most."""
     if wanted == "online" and (reason := online.problem(environ)):
         return "offline", f"W&B goes on offline: {reason}; `elbosweep sync` uploads later"
@@ -64,15 +61,15 @@ class TrialRuns:
 
     def __init__(
         self,
-        run_folder: Path,
+        sweep_folder: Path,
         sweep_name: str,
-        settings: TrackingSettings | None = None,
+        tracking: TrackingConfig | None = None,
         warn: Callable[[str], None] = log.warning,
     ) -> None:
-        self.run_folder, self.sweep_name = run_folder.resolve(), sweep_name
-        self.settings = settings or TrackingSettings()
+        self.sweep_folder, self.sweep_name = sweep_folder.resolve(), sweep_name
+        self.tracking = tracking or TrackingConfig()
         self.warn = warn
-        self.mode, line = choose_mode(self.settings.mode)
+        self.mode, line = choose_mode(self.tracking.wandb)
         if line:
             warn(line)
         self.degraded: set[int] = set()
@@ -145,7 +142,7 @@ class TrialRuns:
         self._ended.clear()
 
     def _on_disk(self, number: int) -> bool:
-        files = offline.record_files(self.run_folder, self._ended[number])
+        files = offline.run_files(self.sweep_folder, self._ended[number])
         return any(offline.ended(path) for path in files)
 
     # --- the thread's work ---
@@ -153,7 +150,7 @@ class TrialRuns:
     def _open(self, number: int) -> None:
         self._end(number)
         self._ended.pop(number, None)
-        run = TrialRun(self.run_folder, self._id(), self._trials[number], self.settings, self.mode)
+        run = TrialRun(self.sweep_folder, self._id(), self._trials[number], self.tracking, self.mode)
         run.open()
         self._runs[number] = run
         self.degraded.discard(number)
@@ -180,9 +177,15 @@ class TrialRuns:
         import wandb
 
         name = self._id()
-        replaced = offline.record_files(self.run_folder, f"{name}-report")
+        replaced = offline.run_files(self.sweep_folder, f"{name}-report")
         run = start_run(
-            self.run_folder, self.settings, self.mode, id=f"{name}-report", name="report", group=name, job_type="report"
+            self.sweep_folder,
+            self.tracking,
+            self.mode,
+            id=f"{name}-report",
+            name="report",
+            group=name,
+            job_type="report",
         )
         artifact = wandb.Artifact(f"report-{name}", type="report")
         artifact.add_dir(str(folder), skip_cache=True)
@@ -193,7 +196,7 @@ class TrialRuns:
                 shutil.rmtree(path.parent, ignore_errors=True)
 
     def _id(self) -> str:
-        return sweep_id(self.run_folder, self.sweep_name)
+        return sweep_id(self.sweep_folder, self.sweep_name)
 
     # --- the queue ---
 
@@ -253,13 +256,13 @@ class TrialRuns:
             self.degraded.add(number)
         if not self._warned:
             self._warned = True
-            self.warn(f"the W&B copy{trial} is incomplete ({reason}); the tables in {self.run_folder} are the record")
+            self.warn(f"the W&B copy{trial} is incomplete ({reason}); the tables in {self.sweep_folder} are the record")
 
     # --- the client's environment ---
 
     def _set_environment(self) -> None:
         """Offline must be in the environment too, or the client makes a connection. Its files go to the run folder."""
-        folder = self.run_folder / "wandb"
+        folder = self.sweep_folder / WANDB
         values = {
             "WANDB_MODE": self.mode,
             "WANDB_ERROR_REPORTING": "false",
@@ -283,8 +286,8 @@ def _line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split()).rstrip(": ")
 
 
-def log_report(run_folder: Path, spec: SweepSpec, folder: Path, warn: Callable[[str], None]) -> None:
+def log_report(sweep_folder: Path, spec: SweepSpec, folder: Path, warn: Callable[[str], None]) -> None:
     """The written report as an artifact, in a run of job type `report` beside the trials' runs."""
-    runs = TrialRuns(run_folder, spec.name, settings_of(spec.tracking), warn)
+    runs = TrialRuns(sweep_folder, spec.name, spec.tracking, warn)
     runs.report(folder)
     runs.close(END_SECONDS)

@@ -51,7 +51,7 @@ def step_cost(replicate: Replicate) -> tuple[float, float]:
     """FLOPs and least bytes of one training step."""
     index = torch.arange(BATCH, device="cuda")
     with FlopCounterMode(display=False) as counter:
-        replicate._update(index, 0.0)
+        replicate.update(index, 0.0)
     weights = sum(parameter.numel() for parameter in replicate.vae.parameters())
     logits = BATCH * replicate.vae.num_pixels * replicate.vae.levels
     return float(counter.get_total_flops()), 4.0 * (10 * weights + 4 * logits)

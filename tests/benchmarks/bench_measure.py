@@ -15,7 +15,8 @@ import torch
 
 from pipeline.config import EvaluationConfig, TrialConfig, VarianceConfig, parse
 from pipeline.evaluation.evaluate import evaluate
-from pipeline.training.replicate import initial_vae, validate
+from pipeline.training.replicate import initial_vae
+from pipeline.training.validation import validate
 from pipeline.variance import study as variance
 from tests.benchmarks.timing import clock, images, side_by_side, table
 

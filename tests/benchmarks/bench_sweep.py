@@ -17,10 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fake_trial as fake_trial
+import fake_trial
 
 from pipeline.config import TrialConfig
 from pipeline.files import write_json
@@ -34,13 +35,18 @@ HEADER = ("trial s", "trials", "efficiency", "target", "added s", "tracking s", 
 HEADER += ("wall s/trial", "driver MB")
 
 
-def timed_trial(config: TrialConfig, folder: Path, **arguments: Any) -> None:
+@dataclass(frozen=True)
+class TimedTrial:
     """The fake trial, with its own seconds in result.json and its place in time beside it."""
-    began = time.time()
-    fake_trial.run_trial(config, folder, **arguments)
-    result, ended = json.loads((folder / "result.json").read_text()), time.time()
-    write_json(folder / "result.json", result | {"seconds": result["seconds"] | {"total": ended - began}})
-    write_json(folder / "clock.json", {"began": began, "ended": ended})
+
+    trial: fake_trial.FakeTrial
+
+    def __call__(self, config: TrialConfig, folder: Path, **arguments: Any) -> None:
+        began = time.time()
+        self.trial(config, folder, **arguments)
+        result, ended = json.loads((folder / "result.json").read_text()), time.time()
+        write_json(folder / "result.json", result | {"seconds": result["seconds"] | {"total": ended - began}})
+        write_json(folder / "clock.json", {"began": began, "ended": ended})
 
 
 def one_sweep(runs_dir: Path, seconds: float, trials: int, workers: int, process_began: float) -> None:
@@ -50,7 +56,7 @@ def one_sweep(runs_dir: Path, seconds: float, trials: int, workers: int, process
     import ray.cloudpickle
     from rich.console import Console
 
-    from sweeps.running import sweep
+    from sweeps.running.sweep import Setting, Sweep
     from sweeps.specification.reading import parse
 
     ray.cloudpickle.register_pickle_by_value(fake_trial)
@@ -67,11 +73,7 @@ def one_sweep(runs_dir: Path, seconds: float, trials: int, workers: int, process
     spec = parse(
         {
             "name": "bench",
-            "base": {
-                # The fake trial reads from this key how long an epoch takes.
-                "training": {"epochs": EPOCHS, "gradient_clip": seconds / EPOCHS or None},
-                "replicates": REPLICATES,
-            },
+            "base": {"training": {"epochs": EPOCHS}, "replicates": REPLICATES},
             "space": {
                 "model.latent_dim": {"int": [2, 32], "log": True},
                 "training.learning_rate": {"float": [1e-4, 1e-2], "log": True},
@@ -81,7 +83,8 @@ def one_sweep(runs_dir: Path, seconds: float, trials: int, workers: int, process
             "tracking": {"wandb": "offline"},
         }
     )
-    code = sweep.start(spec, sweep.Setting(runs_dir, function=timed_trial, console=Console(quiet=True)))
+    trial = TimedTrial(fake_trial.FakeTrial(seconds=seconds / EPOCHS))
+    code = Sweep(spec, Setting(runs_dir, function=trial, console=Console(quiet=True))).run()
     ended = time.time()
     assert code == 0, f"the sweep ended with exit code {code}"
     clocks = [json.loads(path.read_text()) for path in (runs_dir / "bench" / "trials").glob("*/clock.json")]

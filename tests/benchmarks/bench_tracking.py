@@ -17,7 +17,7 @@ from pathlib import Path
 from trial_folders import CONFIG, history_rows, write_trial
 
 from sweeps.tracking import offline
-from sweeps.tracking.trial_run import epoch_metrics
+from sweeps.tracking.epochs import metrics_by_epoch
 from sweeps.tracking.trial_runs import TrialRuns
 
 TRIALS, EPOCHS, REPLICATES = 20, 60, 3
@@ -25,7 +25,7 @@ LIMIT = 0.15
 
 
 def main() -> None:
-    metrics = epoch_metrics(history_rows(EPOCHS - 1, REPLICATES))
+    metrics = metrics_by_epoch(history_rows(EPOCHS - 1, REPLICATES))
     with tempfile.TemporaryDirectory() as folder:
         run_folder = Path(folder)
         runs = TrialRuns(run_folder, "bench")

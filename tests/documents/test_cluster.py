@@ -81,6 +81,7 @@ def test_the_commands_are_found() -> None:
 
 @pytest.mark.parametrize(("name", "line"), LINES, ids=[f"{name}: {' '.join(line)}" for name, line in LINES])
 def test_every_command_line_parses_with_the_real_command_line(name: str, line: list[str]) -> None:
+    """Nothing is raised: each flag, specification and storage is accepted."""
     context = commands()[line[1]].make_context(line[1], line[2:])
     if line[1] == "run":
         load(find(context.params["spec"]))

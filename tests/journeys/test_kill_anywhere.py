@@ -6,22 +6,21 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import fake_trial
 import pandas as pd
 import pytest
 import ray  # noqa: F401  brings psutil with it
-import yaml
-from fake_trial import SWEEP
+import sweep_program
+from fake_trial import FakeTrial, run_trial
 from pandas.testing import assert_frame_equal
+from programs import Program
 
 from pipeline.files import read_json
 from sweeps.record.ledger import Ledger
@@ -35,7 +34,7 @@ import psutil  # isort: skip
 
 TREE: dict[str, Any] = {
     "name": "chain",
-    "base": {"training": {"epochs": 3, "gradient_clip": 0.3}, "replicates": 2},
+    "base": {"training": {"epochs": 3}, "replicates": 2},
     "factors": {"model.latent_dim": [2, 8, 32]},
     "space": {
         "model.latent_dim": {"int": [2, 32], "log": True},
@@ -54,9 +53,7 @@ def uninterrupted(tree: dict[str, Any], folder: Path) -> pd.DataFrame:
     planner, ledger = Planner(spec, folder), Ledger(folder, *spec.search.modes)
     while isinstance(plan := planner.next(ledger.outcome), Plan):
         ledger.start(plan)
-        fake_trial.run_trial(
-            spec.trial(plan.overrides), ledger.trial_folder(plan.number), report=lambda *_: None, wait=False
-        )
+        run_trial(spec.trial(plan.overrides), ledger.trial_folder(plan.number), report=lambda *_: None)
         ledger.conclude(plan.number)
     collect(ledger, spec)
     return results(folder)
@@ -67,14 +64,16 @@ def results(folder: Path) -> pd.DataFrame:
     return table.drop(columns=["started", "ended", *(column for column in table if column.startswith("seconds."))])
 
 
-def _hear() -> None:
-    """A shell that runs the tests in the background, or nohup, has made them deaf."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
-def _is_worker(process: Any) -> bool:
+def is_worker(process: psutil.Process) -> bool:
     return " ".join(process.cmdline()).startswith("ray::ImplicitFunc")
+
+
+def processes_below(program: Program, wanted: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
+    """Processes that a driver started."""
+    try:
+        return [child for child in psutil.Process(program.process.pid).children(recursive=True) if wanted(child)]
+    except psutil.Error:
+        return []
 
 
 @dataclass
@@ -83,57 +82,53 @@ class Chain:
 
     folder: Path
     tree: dict[str, Any]
+    trial: FakeTrial
     chance: random.Random
-    process: subprocess.Popen[bytes] | None = None
+    program: Program | None = None
+    said: str = ""
+    """What the programs before this one said."""
     done: Counter[str] = field(default_factory=Counter)
     starts: dict[int, int] = field(default_factory=dict)
     """Starts of each trial that was finished at some moment."""
     stops: dict[str, list[float]] = field(default_factory=dict)
+    """Seconds that each kind of interrupt took to end the driver: printed, not asserted."""
     resumes: list[float] = field(default_factory=list)
+    """Seconds from a start to the first epoch: printed, not asserted."""
 
     @property
     def sweep(self) -> Path:
         return self.folder / "chain"
 
-    def run(self) -> subprocess.Popen[bytes]:
-        path = self.folder / "chain.yaml"
-        path.write_text(yaml.safe_dump(self.tree))
+    def run(self) -> Program:
+        """Start the driver, or start it again."""
+        self.close()
         command = "resume" if (self.sweep / "spec.yaml").exists() else "run"
-        script = str(SWEEP)
-        environ = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
-        with (self.folder / "said.txt").open("a") as said:
-            self.process = subprocess.Popen(
-                [sys.executable, script, command, str(self.folder), str(path), "2"],
-                stderr=said,
-                start_new_session=True,
-                env=environ,
-                preexec_fn=_hear,
-            )
-        return self.process
+        self.program = sweep_program.start(command, self.folder, self.tree, self.trial)
+        return self.program
 
-    def running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
+    def close(self) -> None:
+        if self.program is not None:
+            self.said += self.program.said()
+            self.program.close()
+            self.program = None
 
-    def below(self, wanted: Callable[[Any], bool]) -> list[Any]:
-        """Processes that the driver started."""
-        assert self.process is not None
-        try:
-            return [child for child in psutil.Process(self.process.pid).children(recursive=True) if wanted(child)]
-        except psutil.Error:
-            return []
+    def running(self) -> Program | None:
+        """The driver, where it has not ended."""
+        return self.program if self.program is not None and self.program.process.poll() is None else None
 
-    def wait_for_work(self) -> bool:
+    def wait_for_work(self, program: Program) -> bool:
         """Until an epoch was trained by this driver; False where it ended before."""
-        marks = self._marks()
-        began = time.monotonic()
-        while self.running():
+        marks, began = self._marks(), time.monotonic()
+
+        def works() -> bool:
             # A worker of the driver that was killed before may still write for some seconds.
-            if self._marks() != marks and self.below(_is_worker):
-                self.resumes.append(time.monotonic() - began)
-                return True
-            assert time.monotonic() - began < 100, "the sweep does not get on"
-            time.sleep(0.05)
-        return False
+            return program.process.poll() is not None or bool(
+                self._marks() != marks and processes_below(program, is_worker)
+            )
+
+        program.wait_until(works, "an epoch")
+        self.resumes.append(time.monotonic() - began)
+        return program.process.poll() is None
 
     def _marks(self) -> dict[str, int]:
         return {str(path): path.stat().st_mtime_ns for path in self.sweep.glob("trials/*/epoch.json")}
@@ -145,37 +140,29 @@ class Chain:
                 count = len((path.parent / "starts.jsonl").read_text().splitlines())
                 assert self.starts.setdefault(number, count) == count, f"trial {number} ran again"
 
-    def hit(self, how: str, starting: bool = False) -> None:
+    def hit(self, program: Program, how: str, starting: bool = False) -> None:
         """Do it; afterwards the driver is gone, unless a worker was killed."""
-        assert self.process is not None
         began = time.monotonic()
         match how:
             case "worker":
-                workers = self.below(_is_worker)
-                if workers:
+                if workers := processes_below(program, is_worker):
                     self.chance.choice(workers).kill()
                     self.done[how] += 1
                 return
             case "raylet" | "gcs_server":
-                found = self.below(lambda child: child.name() == how)
-                if not found:
+                servers = processes_below(program, lambda child: bool(child.name() == how))
+                if not servers:
                     return
-                found[0].kill()
+                servers[0].kill()
             case "twice":
-                self.process.send_signal(signal.SIGINT)
+                program.process.send_signal(signal.SIGINT)
                 time.sleep(0.6)
-                began = time.monotonic()
-                self.process.send_signal(signal.SIGINT)
+                program.process.send_signal(signal.SIGINT)
             case "group":
-                os.killpg(self.process.pid, signal.SIGINT)
+                os.killpg(program.process.pid, signal.SIGINT)
             case _:
-                self.process.send_signal(signal.Signals[how])
-        try:
-            code = self.process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            pytest.fail(f"{how} does not stop the sweep: {(self.folder / 'said.txt').read_text()[-2000:]}")
+                program.process.send_signal(signal.Signals[how])
+        code = program.end(seconds=60)
         if code == 0:
             return  # it was complete before it noticed
         self.done[how] += 1
@@ -183,34 +170,33 @@ class Chain:
         # Before the sweep has its own handlers, while Python imports, a signal ends the process as it ends any other.
         plain = {"SIGTERM": -15, "SIGHUP": -1}.get(how, -2)
         expected = {"SIGKILL": [-9], "raylet": [1], "gcs_server": [1]}.get(how, [130, plain, 1] if starting else [130])
-        assert code in expected, (how, code, (self.folder / "said.txt").read_text()[-2000:])
-        if code == 130 and not starting:
-            assert self.stops[how][-1] < (2 if how == "twice" else 15)
+        if code not in expected:
+            raise program.failed(f"{how}: the exit code must be among {expected}")
         if code == 130 or (code == 1 and not starting):
-            said = (self.folder / "said.txt").read_text()
+            said = program.said()
             assert said.endswith(f"to go on: elbosweep resume chain --runs-dir {self.folder}\n"), said[-2000:]
             assert read_json(self.sweep / "sweep.json")["state"] == "interrupted"
         self.remember()
 
     def complete(self, kinds: list[str], spread: float) -> None:
+        """Start it, and interrupt it in these ways at random moments; then let it end."""
         for how in kinds:
             starting = False
             if not self.running():
-                self.run()
+                program = self.run()
                 if self.chance.random() < 0.2 and how not in ("worker", "raylet", "gcs_server"):
                     starting = True
                     time.sleep(self.chance.uniform(0.5, 6))
-                elif not self.wait_for_work():
+                elif not self.wait_for_work(program):
                     break
             time.sleep(self.chance.uniform(0, spread))
-            if self.running():
-                self.hit(how, starting)
-        while self.running() or self.run():
-            assert self.process is not None
-            code = self.process.wait(timeout=240)
-            assert code == 0, (code, (self.folder / "said.txt").read_text()[-2000:])
-            break
+            if running := self.running():
+                self.hit(running, how, starting)
+        last = self.running() or self.run()
+        if last.end(seconds=240) != 0:
+            raise last.failed("the sweep is not complete")
         self.remember()
+        self.close()
 
     def figures(self) -> str:
         seconds = {how: f"{max(times):.1f}" for how, times in self.stops.items()}
@@ -232,8 +218,8 @@ def assert_as_if_nothing_had_happened(chain: Chain, reference: pd.DataFrame) -> 
 
 def test_a_sweep_killed_at_five_moments_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
     reference = uninterrupted(TREE, tmp_path / "reference")
-    chain = Chain(tmp_path, TREE, random.Random(0))
-    chain.complete(["SIGINT", "worker", "SIGKILL", "raylet", "twice"], spread=0.6)
+    with closing(Chain(tmp_path, TREE, FakeTrial(seconds=0.3), random.Random(0))) as chain:
+        chain.complete(["SIGINT", "worker", "SIGKILL", "raylet", "twice"], spread=0.6)
     print(chain.figures())
     assert chain.done.total() >= 4
     assert_as_if_nothing_had_happened(chain, reference)
@@ -246,18 +232,17 @@ KINDS = ["SIGINT", "SIGTERM", "SIGKILL", "SIGHUP", "group", "twice", "worker", "
 @pytest.mark.timeout(3000)
 def test_killed_anywhere(tmp_path: Path) -> None:
     """At least 24 moments, every kind, with W&B."""
-    training = {"epochs": 8, "gradient_clip": 0.5}
-    tree = {**TREE, "base": {**TREE["base"], "training": training}, "tracking": {"wandb": "offline"}}
+    tree = {**TREE, "base": {**TREE["base"], "training": {"epochs": 8}}, "tracking": {"wandb": "offline"}}
     reference = uninterrupted(tree, tmp_path / "reference")
     chance = random.Random(7)
     kinds = [*chance.sample(KINDS, len(KINDS)), *chance.sample(KINDS, len(KINDS)), *chance.sample(KINDS, len(KINDS))]
-    chain = Chain(tmp_path, tree, chance)
-    chain.complete(kinds, spread=1.2)
+    with closing(Chain(tmp_path, tree, FakeTrial(seconds=0.5), chance)) as chain:
+        chain.complete(kinds, spread=1.2)
     print(chain.figures())
     assert chain.done.total() >= 24
     assert set(chain.done) == set(KINDS)
     assert_as_if_nothing_had_happened(chain, reference)
-    said = (tmp_path / "said.txt").read_text()
+    said = chain.said
     assert f"trials by record: Tune {TRIALS}, Optuna {TRIALS}, tables {TRIALS}, W&B {TRIALS}" in said
     assert "disagreement" not in said
     for number, seen in offline.count(chain.sweep).items():

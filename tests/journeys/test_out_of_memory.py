@@ -13,10 +13,9 @@ from torch import Tensor
 from pipeline import config as cfg
 from pipeline.config import TrialConfig, parse
 from pipeline.data import images
-from pipeline.model.vae import VAE, build_vae
+from pipeline.model.vae import MAX_DECODES, VAE, build_vae
 from pipeline.probability.sampling import draw
 from pipeline.training.objectives import build_objective
-from pipeline.trial import run as trial
 from pipeline.trial import run_trial
 
 TREE: dict[str, Any] = {
@@ -79,7 +78,7 @@ def test_where_a_single_image_does_not_fit_the_error_goes_on(
     monkeypatch.setattr(VAE, "decode", lambda vae, z: small(vae, z))
     with pytest.raises(torch.OutOfMemoryError, match="out of memory"):
         run_trial(config, tmp_path)
-    assert small.refused == 1 + math.log2(trial.MAX_DECODES)
+    assert small.refused == 1 + math.log2(MAX_DECODES)
     assert not (tmp_path / "result.json").exists()
 
 

@@ -1,4 +1,11 @@
-"""Stands in for training where the orchestration is the point: same folder, same reports, no torch in the loop."""
+"""Stands in for training where the orchestration is the point: same folder, same reports, no torch in the loop.
+
+`run_trial` behaves well and takes no time. `FakeTrial` is told which trials misbehave and how long an epoch takes:
+
+    FakeTrial({"raise": {"model.latent_dim": 4}}, seconds=0.3)
+
+It is plain data: it goes to Ray's workers with the sweep's function, and as JSON to a program of its own (SWEEP).
+"""
 
 from __future__ import annotations
 
@@ -9,15 +16,32 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pipeline.config import TrialConfig, config_hash, flatten
 from pipeline.files import write_json, write_rows
 
 SWEEP = Path(__file__).with_name("fake_sweep.py")
 """A whole sweep of fake trials as a program."""
+BAD_EPOCH = 2
+"""The epoch in which a misbehaviour shows; the first one has been reported by then."""
+DISK_FULL_WHILE = "full"
+"""Name of the file in the sweep's folder; while it exists, the disk is full."""
+
+Misbehaviour = Literal[
+    "raise",  # an exception, in the first attempt only
+    "die",  # the worker's process ends, in the first attempt only
+    "not_finite",  # the bound is not a number
+    "hang",  # a call that no Python signal interrupts
+    "out_of_memory",  # Python's own exception
+    "disk_full",  # as long as the sweep's folder has a file DISK_FULL_WHILE
+    "die_after",  # the worker's process ends soon after the trial, as it takes over the next one
+]
+Condition = Mapping[str, Any]
+"""Values of the trial's configuration by dotted key, all of which must agree; an empty one holds for every trial."""
 
 
 def bound(config: TrialConfig) -> float:
@@ -28,48 +52,83 @@ def bound(config: TrialConfig) -> float:
 
 
 def epoch_metrics(value: float) -> dict[str, float]:
+    """What a trial reports after an epoch in which its bound was `value`."""
     names = ("elbo", "reconstruction", "kl", "bits_per_dim")
     splits = {f"{split}.{name}": value for split in ("train", "validation") for name in names}
     return splits | {"train.loss": -value, "training.learning_rate": 1e-3, "seconds": 0.1}
 
 
-def run_trial(
-    config: TrialConfig,
-    folder: Path,
-    *,
-    report: Callable[[int, dict[str, float]], None],
-    wait: bool = True,
-    **ignored: Any,
-) -> None:
-    """Reports each epoch, goes on from its own checkpoint, misbehaves where the configuration asks for it.
+@dataclass(frozen=True)
+class FakeTrial:
+    """A trial function that reports each epoch, goes on from its own checkpoint and misbehaves as it is told."""
 
-    `objective.free_bits` selects the misbehaviour: 1 raises, 2 kills the worker, 3 gives a bound that is not finite,
-    4 hangs outside Python, 5 runs out of memory, 6 finds the disk full as long as the sweep's folder has a file `full`,
-    7 kills the worker soon after its end, as it takes over the next trial.
-    `training.gradient_clip` is how many seconds an epoch takes.
-    """
-    if (folder / "result.json").is_file():
-        return
-    checkpoint = folder / "epoch.json"
-    first = json.loads(checkpoint.read_text())["epoch"] + 1 if checkpoint.exists() else 1
-    with (folder / "starts.jsonl").open("a") as file:
-        file.write(json.dumps({"pid": os.getpid(), "first": first}) + "\n")
-    misbehaviour = getattr(config.objective, "free_bits", 0.0)
-    value, epochs = bound(config), config.training.epochs
-    for epoch in range(first, epochs + 1):
-        time.sleep((config.training.gradient_clip or 0.0) if wait else 0.0)
-        write_json(checkpoint, {"epoch": epoch})
-        if misbehaviour == 1 and epoch == 2:
-            raise RuntimeError("asked to raise")
-        if misbehaviour == 2 and epoch == 2:
-            os._exit(1)
-        if misbehaviour == 4 and epoch >= 2:
-            re.match(r"(a+)+$", "a" * 64 + "b")
-        if misbehaviour == 5 and epoch >= 2:
-            raise MemoryError("cannot allocate 3 TB")
-        if misbehaviour == 6 and epoch == 2 and (folder.parents[1] / "full").exists():
-            raise OSError(errno.ENOSPC, "No space left on device", str(checkpoint))
-        report(epoch, epoch_metrics(value - (epochs - epoch)))
+    misbehaviours: Mapping[str, Condition] = field(default_factory=dict)
+    """Which trials misbehave: a `Misbehaviour` and the condition on the trial's configuration."""
+    seconds: float = 0.0
+    """How long an epoch takes."""
+
+    def __post_init__(self) -> None:
+        if unknown := self.misbehaviours.keys() - set(get_args(Misbehaviour)):
+            raise ValueError(f"misbehaviours must be among {get_args(Misbehaviour)}, got {sorted(unknown)}")
+
+    @classmethod
+    def from_json(cls, text: str) -> FakeTrial:
+        return cls(**json.loads(text))
+
+    def to_json(self) -> str:
+        return json.dumps({"misbehaviours": self.misbehaviours, "seconds": self.seconds})
+
+    def __call__(
+        self, config: TrialConfig, folder: Path, *, report: Callable[[int, dict[str, float]], None], **ignored: Any
+    ) -> None:
+        if (folder / "result.json").is_file():
+            return
+        checkpoint = folder / "epoch.json"
+        first = json.loads(checkpoint.read_text())["epoch"] + 1 if checkpoint.exists() else 1
+        with (folder / "starts.jsonl").open("a") as file:
+            file.write(json.dumps({"pid": os.getpid(), "first": first}) + "\n")
+        told = self._told(config)
+        value, epochs = bound(config), config.training.epochs
+        for epoch in range(first, epochs + 1):
+            time.sleep(self.seconds)
+            write_json(checkpoint, {"epoch": epoch})
+            _misbehave(told, epoch, checkpoint)
+            report(epoch, epoch_metrics(value - (epochs - epoch)))
+        _write_record(config, folder, value, float("nan") if "not_finite" in told else value)
+        if "die_after" in told:
+            # Later from trial to trial: now before, now while the worker takes over the next one.
+            threading.Timer(0.01 * (1 + int(folder.name)), os._exit, (1,)).start()
+
+    def _told(self, config: TrialConfig) -> set[str]:
+        """The misbehaviours whose condition this configuration meets."""
+        values = flatten(config)
+        return {
+            name
+            for name, condition in self.misbehaviours.items()
+            if all(values[key] == value for key, value in condition.items())
+        }
+
+
+run_trial = FakeTrial()
+"""The one that behaves."""
+
+
+def _misbehave(told: set[str], epoch: int, checkpoint: Path) -> None:
+    if "raise" in told and epoch == BAD_EPOCH:
+        raise RuntimeError("asked to raise")
+    if "die" in told and epoch == BAD_EPOCH:
+        os._exit(1)
+    if "hang" in told and epoch >= BAD_EPOCH:
+        re.match(r"(a+)+$", "a" * 64 + "b")
+    if "out_of_memory" in told and epoch >= BAD_EPOCH:
+        raise MemoryError("cannot allocate 3 TB")
+    if "disk_full" in told and epoch == BAD_EPOCH and (checkpoint.parents[2] / DISK_FULL_WHILE).exists():
+        raise OSError(errno.ENOSPC, "No space left on device", str(checkpoint))
+
+
+def _write_record(config: TrialConfig, folder: Path, value: float, validation: float) -> None:
+    """What a finished trial leaves in its folder."""
+    epochs = config.training.epochs
     replicates = range(config.first_replicate, config.first_replicate + config.replicates)
     write_rows(
         folder / "history.jsonl",
@@ -90,11 +149,9 @@ def run_trial(
             "status": "finished",
             "config_hash": config_hash(config),
             "config": flatten(config),
-            "metrics": {"validation.elbo": float("nan") if misbehaviour == 3 else value, "test.elbo": value - 1},
+            "metrics": {"validation.elbo": validation, "test.elbo": value - 1},
             "suspect": [],
             "seconds": {"training": 0.1, "evaluation": 0.0, "variance": 0.0, "total": 0.1},
             "environment": {"device": "cpu", "threads": 1},
         },
     )
-    if misbehaviour == 7:
-        threading.Timer(0.005 * config.model.latent_dim, os._exit, (1,)).start()

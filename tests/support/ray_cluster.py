@@ -7,12 +7,13 @@ Ends with its input.
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from programs import Program
 
 HEALTH = {
     "RAY_health_check_initial_delay_ms": "0",
@@ -21,28 +22,33 @@ HEALTH = {
     "RAY_health_check_failure_threshold": "3",
 }
 """A lost node is noticed in seconds; Ray's default is a quarter of a minute."""
+LONGEST_FOLDER = 20
+"""Characters of the folder for temporary files below which Ray's sockets stay below the system's limit (107)."""
 
 
 class Nodes:
     """The cluster as a test sees it."""
 
-    def __init__(self, process: subprocess.Popen[str], count: int) -> None:
-        self.process, self.count = process, count
-        self.address = self._answer()
+    def __init__(self, program: Program, count: int) -> None:
+        self.program, self.count = program, count
+        self.address = self._answer("gave no address")
 
-    def _answer(self) -> str:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline().strip()
-        assert line, "the cluster did not start"
+    def _answer(self, otherwise: str) -> str:
+        assert self.program.process.stdout is not None
+        line = self.program.process.stdout.readline().strip()
+        if not line:
+            self.program.process.wait(timeout=60)
+            raise self.program.failed(f"the cluster {otherwise}")
         return line
 
     def _say(self, command: str) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(f"{command}\n")
-        self.process.stdin.flush()
-        assert self._answer() == "done"
+        assert self.program.process.stdin is not None
+        self.program.process.stdin.write(f"{command}\n")
+        self.program.process.stdin.flush()
+        assert self._answer(f"did not {command} a node") == "done"
 
     def lose(self) -> None:
+        """Take the newest node away as a machine that dies."""
         self._say("lose")
         self.count -= 1
 
@@ -55,21 +61,32 @@ class Nodes:
 
 @contextmanager
 def running(nodes: int) -> Iterator[Nodes]:
+    """A cluster with so many nodes, gone at the end."""
     command = [sys.executable, str(Path(__file__)), str(nodes)]
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env={**os.environ, **HEALTH},
-        cwd="/",
-    )
-    try:
-        yield Nodes(process, nodes)
-        assert process.poll() is None, "the cluster was left running"
-    finally:
-        process.communicate(timeout=60)
+    environment = {**os.environ, **HEALTH}
+    with Program(command, environment=environment, folder=Path("/"), answers=True, obeys=True) as program:
+        try:
+            yield Nodes(program, nodes)
+            if program.process.poll() is not None:
+                raise program.failed("the cluster was not left running")
+        finally:
+            program.process.communicate(timeout=60)  # the end of its input: it shuts its nodes down
+
+
+@contextmanager
+def ray_folder() -> Iterator[None]:
+    """Ray's folder for this process and for all that it starts: empty, and gone at the end.
+
+    `Cluster` notes its address in Ray's default folder, wherever its own is, and does not create that. So the default
+    itself is moved. It stays clear of the machine's Ray too, whose `address="auto"` would find this cluster otherwise.
+    """
+    short = len(tempfile.gettempdir()) <= LONGEST_FOLDER
+    with tempfile.TemporaryDirectory(
+        prefix="ray-", dir=None if short else "/tmp", ignore_cleanup_errors=True
+    ) as folder:
+        os.environ["RAY_TMPDIR"] = folder
+        (Path(folder) / "ray").mkdir()
+        yield
 
 
 def main(nodes: int) -> None:
@@ -78,9 +95,8 @@ def main(nodes: int) -> None:
     os.dup2(2, 1)
     from ray.cluster_utils import Cluster
 
-    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
-        head = {"num_cpus": 0, "include_dashboard": False, "temp_dir": folder}
-        cluster = Cluster(initialize_head=True, head_node_args=head)
+    with ray_folder():
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         added = [cluster.add_node(num_cpus=1) for _ in range(nodes)]
         cluster.wait_for_nodes()
         print(cluster.address, file=answers)

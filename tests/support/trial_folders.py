@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from sweeps.tracking.trial_run import epoch_metrics
+from sweeps.tracking.epochs import metrics_by_epoch
 from sweeps.tracking.trial_runs import TrialRuns
 
 CONFIG = {"model.latent_dim": 8, "model.network.name": "mlp", "kl.estimator": "monte_carlo", "replicates": 2}
@@ -44,7 +44,7 @@ def variance_rows() -> list[dict[str, Any]]:
 
 def log_epochs(runs: TrialRuns, number: int, epochs: range) -> None:
     """Report a stretch of `history_rows`."""
-    metrics = epoch_metrics(history_rows(epochs.stop - 1))
+    metrics = metrics_by_epoch(history_rows(epochs.stop - 1))
     for epoch in epochs:
         runs.log(number, epoch, metrics[epoch])
 

@@ -17,9 +17,11 @@ from pipeline.calibration.rows import exact_row, mean_row, row, variance_row
 from pipeline.calibration.table import LIMIT, calibrate, worst
 from pipeline.evaluation import annealing
 from pipeline.model.linear_gaussian import full_gaussian
-from pipeline.probability import kl as estimators
 from pipeline.probability import sampling
-from pipeline.probability.bounds import iwae_bound, log_mean_exp
+from pipeline.probability.bounds import BOUNDS, log_mean_exp
+from pipeline.probability.kl.monte_carlo import MonteCarlo
+from pipeline.probability.kl.monte_carlo_k3 import MonteCarloK3
+from pipeline.probability.names import GRADIENT_ESTIMATOR_NAMES, KL_ESTIMATOR_NAMES, SCHEME_NAMES
 
 DOUBLE = torch.float64
 
@@ -63,32 +65,51 @@ def without_rejection(path: Any, point: Any, temperature: float, step: Any, gene
     return moved, torch.ones_like(moved.log_joint)
 
 
-K1, DRAW, BOUND = estimators.k1, sampling.draw, iwae_bound
+K1, DRAW = MonteCarlo.draws, sampling.draw
 MUTANTS = {
-    "k1 off by 5 %": ("KL estimators", estimators, "k1", lambda log_q, log_p: 1.05 * K1(log_q, log_p)),
-    "k3 without its log": ("KL estimators", estimators, "k3", lambda log_q, log_p: torch.expm1(log_p - log_q)),
+    "k1 off by 5 %": ("KL estimators", MonteCarlo, "draws", lambda self, terms: 1.05 * K1(self, terms)),
+    "k3 without its log": (
+        "KL estimators",
+        MonteCarloK3,
+        "draws",
+        lambda self, terms: (terms["log_pz"] - terms["log_qz_x"]).expm1(),
+    ),
     "antithetic pairs that are not": (
         "sampling schemes",
         sampling,
         "draw",
         lambda scheme, *size, **options: DRAW("iid", *size, **options),
     ),
-    "log of K - 1": (
-        "bounds",
-        estimators,
-        "iwae_bound",
-        lambda w, k: BOUND(w, k) + (math.log(k / (k - 1)) if k > 1 else 0),
-    ),
-    "no jackknife": ("bounds", estimators, "jackknife", lambda w: log_mean_exp(w)),
     "transitions without rejection": ("annealing", annealing, "transition", without_rejection),
+}
+BOUND_MUTANTS = {
+    "log of K - 1": ("iwae", lambda w: log_mean_exp(w) + (math.log(len(w) / (len(w) - 1)) if len(w) > 1 else 0)),
+    "no jackknife": ("jackknife", log_mean_exp),
 }
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_wrong_estimator_does_not_pass(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    section, module, name, broken = MUTANTS[mutant]
-    monkeypatch.setattr(module, name, broken)
+    section, owner, name, broken = MUTANTS[mutant]
+    monkeypatch.setattr(owner, name, broken)
     assert worst(calibration.SECTIONS[section](rng())) > LIMIT
+
+
+@pytest.mark.parametrize("mutant", BOUND_MUTANTS)
+def test_a_wrong_bound_does_not_pass(mutant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, broken = BOUND_MUTANTS[mutant]
+    monkeypatch.setitem(BOUNDS, name, BOUNDS[name]._replace(of=broken))
+    assert worst(calibration.SECTIONS["bounds"](rng())) > LIMIT
+
+
+def test_every_registered_kind_has_rows() -> None:
+    """The names of KL estimators, gradient estimators, schemes and bounds all stand in the table's rows."""
+    rows = [row["estimator"] for name in ("KL estimators", "sampling schemes", "bounds", "gradients")
+            for row in calibration.SECTIONS[name](rng())]  # fmt: skip
+    assert all(any(row.startswith(name) for row in rows) for name in KL_ESTIMATOR_NAMES)
+    assert all(any(row.startswith(f"gradient: {name},") for row in rows) for name in GRADIENT_ESTIMATOR_NAMES)
+    assert all(f"sampling {name}" in rows for name in SCHEME_NAMES)
+    assert all(f"{bound.name}_8" in rows for bound in BOUNDS.values() if bound.uses_all_draws)
 
 
 # --- the exact values -----------------------------------------------------------------------------------------------
@@ -120,12 +141,12 @@ def test_exact_gradients_are_those_of_the_closed_form_elbo() -> None:
     loss = calibration_gradients.elbo_loss(case)
     closed = -case.model.elbo(case.flat, case.vae.posterior(case.x)).mean()  # type: ignore[arg-type]
     assert loss.item() == pytest.approx(closed.item(), abs=1e-6)
-    for ours, theirs in zip(
+    for of_loss, of_closed_form in zip(
         torch.autograd.grad(loss, case.vae.encoder_parameters()),
         torch.autograd.grad(closed, case.vae.encoder_parameters()),
         strict=True,
     ):
-        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(of_loss, of_closed_form, rtol=1e-6, atol=1e-6)
 
 
 def test_exact_iwae_loss_has_the_gradient_of_its_value() -> None:

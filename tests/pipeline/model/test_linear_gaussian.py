@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import math
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
 from sklearn.decomposition import PCA
 from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
+from pipeline.config import GaussianLikelihood, LinearConfig, ModelConfig, VampPrior
 from pipeline.model import linear_gaussian
 from pipeline.model.linear_gaussian import (
     LinearGaussian,
     fit_ppca,
+    from_vae,
     full_gaussian,
     optimal_active_units,
     ppca_curve,
     rho_of_spectrum,
     standard_normal,
 )
+from pipeline.model.vae import build_vae
 
 
 def random_model(latent_dim: int, num_pixels: int = 7, seed: int = 0) -> LinearGaussian:
@@ -168,8 +172,9 @@ def test_full_gaussian_keeps_densities() -> None:
     diagonal = random_gaussians(3, 4)[0]
     z = torch.randn(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(full_gaussian(diagonal).log_prob(z), diagonal.log_prob(z))
-    with pytest.raises(ValueError, match="q must be a diagonal or full Gaussian, got Laplace"):
-        full_gaussian(torch.distributions.Laplace(0.0, 1.0))  # type: ignore[arg-type]
+    zeros = torch.zeros(4, 3, dtype=torch.float64)
+    with pytest.raises(ValueError, match="q must be a diagonal or full Gaussian, got Independent"):
+        full_gaussian(Independent(torch.distributions.Laplace(zeros, zeros + 1), 1))  # type: ignore[arg-type]
 
 
 def test_elbo_is_the_optimum_of_ppca_when_trained_on_its_own_data() -> None:
@@ -223,8 +228,11 @@ def test_ppca_curve_takes_images_of_levels_in_blocks(monkeypatch: pytest.MonkeyP
     images = torch.randint(0, 16, (50, 2, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     whole = ppca_curve(images, images[:20], [1, 4])
     monkeypatch.setattr(linear_gaussian, "BLOCK", 7)
-    for ours, theirs in zip(ppca_curve(images, images[:20], [1, 4]), whole, strict=True):
-        assert ours == {**theirs, **{k: pytest.approx(theirs[k]) for k in ("nats", "standard_error", "bits_per_dim")}}
+    for row, whole_row in zip(ppca_curve(images, images[:20], [1, 4]), whole, strict=True):
+        assert row == {
+            **whole_row,
+            **{k: pytest.approx(whole_row[k]) for k in ("nats", "standard_error", "bits_per_dim")},
+        }
     assert ppca_curve(images, images, []) == []
 
 
@@ -239,7 +247,6 @@ def test_units_are_active_iff_their_eigenvalue_exceeds_the_noise() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: LinearGaussian(torch.ones(3, 2), torch.zeros(2), 1.0), r"shapes \(pixels, latent_dim\)"),
         (lambda: LinearGaussian(torch.ones(3, 2), torch.zeros(3), 0.0), "scale must be above 0, got 0.0"),
         (lambda: fit_ppca(data(20, 0), 6), r"latent_dim must be in 1..5 \(pixels - 1\), got 6"),
         (lambda: fit_ppca(data(3, 0), 4), "discarded variance must be above 0"),
@@ -252,9 +259,32 @@ def test_bad_input_names_rule_and_value(call: object, message: str) -> None:
         call()  # type: ignore[operator]
 
 
+def test_bad_shapes_are_named_where_nothing_checks_annotations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a user runs it: the tests' own check of the annotated shapes would speak first."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    with pytest.raises(ValueError, match=r"shapes \(pixels, latent_dim\) and \(pixels,\), got \(3, 2\) and \(2,\)"):
+        LinearGaussian(torch.ones(3, 2), torch.zeros(2), 1.0)
+
+
 def test_kl_of_the_helpers_agrees_with_torch() -> None:
     diagonal, full = random_gaussians(2, 3)
     standard = Independent(Normal(torch.zeros(3, 2, dtype=torch.float64), 1.0), 1)
-    ours = kl_divergence(full_gaussian(diagonal), standard_normal(2))
-    torch.testing.assert_close(ours, kl_divergence(diagonal, standard))
+    of_full_gaussians = kl_divergence(full_gaussian(diagonal), standard_normal(2))
+    torch.testing.assert_close(of_full_gaussians, kl_divergence(diagonal, standard))
     assert full_gaussian(full).covariance_matrix.shape == (3, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (ModelConfig(likelihood=GaussianLikelihood(), latent_dim=2), "needs model.network 'linear'"),
+        (ModelConfig(network=LinearConfig()), "needs a Gaussian likelihood"),
+        (
+            ModelConfig(network=LinearConfig(), likelihood=GaussianLikelihood(), prior=VampPrior(pseudo_inputs=2)),
+            "needs the standard normal prior",
+        ),
+    ],
+)
+def test_only_linear_gaussian_vaes_have_an_exact_model(config: ModelConfig, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        from_vae(build_vae(config, image_shape=(3, 3), levels=16, generator=torch.Generator().manual_seed(0)))

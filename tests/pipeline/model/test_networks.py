@@ -1,39 +1,130 @@
+"""Networks: what holds for every registered one, broken ones that the checks find, and the layers of each."""
+
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from conformance import networks as conformance
+from torch import Tensor, nn
 
+from pipeline import config as cfg
 from pipeline.config import CNNConfig, LinearConfig, MLPConfig
-from pipeline.model.networks import NetworkConfig, build_decoder, build_encoder
+from pipeline.model.networks import CNN, MLP, NETWORKS, DenseEncoder, Network, build_decoder, build_encoder
 
-CONFIGS: list[NetworkConfig] = [MLPConfig(hidden=(9, 5)), CNNConfig(channels=2), LinearConfig()]
+Check = Callable[[type[Network], Any], None]
+
+
+# --- every network --------------------------------------------------------------------------------------------------
+
+
+def test_every_network_of_the_configuration_is_registered() -> None:
+    assert set(NETWORKS) == set(cfg.ModelConfig.model_fields["network"].annotation.__args__)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("check", conformance.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("options", NETWORKS, ids=lambda options: options.__name__)
+def test_every_network_conforms(options: type[cfg.Frozen], check: Check) -> None:
+    check(NETWORKS[options], SMALL.get(options, options)())
+
+
+SMALL: dict[type[cfg.Frozen], Callable[[], cfg.Frozen]] = {
+    MLPConfig: lambda: MLPConfig(hidden=(9, 5)),
+    CNNConfig: lambda: CNNConfig(channels=2),
+}
+"""Options that make a network small, where its defaults are large."""
+
+
+# --- broken networks, which the checks must find --------------------------------------------------------------------
+
+
+def with_encoder(make: Callable[[tuple[int, int], int], nn.Module]) -> type[Network]:
+    """The multilayer perceptron with another encoder."""
+
+    class Other(MLP):
+        @staticmethod
+        def encoder(options: Any, image_shape: tuple[int, int], num_features: int) -> Any:
+            return make(image_shape, num_features)
+
+    return Other
+
+
+class UnusedLayer(DenseEncoder):
+    def __init__(self, image_shape: tuple[int, int], num_features: int) -> None:
+        super().__init__(image_shape, (5,), num_features)
+        self.unused = nn.Linear(3, 3)
+
+    def forward(self, input: Tensor) -> Tensor:
+        for layer in list(self)[:-1]:
+            input = layer(input)
+        return input
+
+
+class EvenSizesOnly(nn.Module):
+    """Rounds halves down, so the last row of an image with an odd side is lost."""
+
+    def __init__(self, image_shape: tuple[int, int], num_features: int) -> None:
+        super().__init__()
+        self.features = nn.Linear(max(1, image_shape[0] // 2) * max(1, image_shape[1] // 2), num_features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = (max(1, side // 2) for side in x.shape[-2:])
+        return self.features(x[..., :height, :width].flatten(-2))
+
+
+def normalised_over_the_batch(image_shape: tuple[int, int], num_features: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(1), nn.Linear(math.prod(image_shape), num_features), nn.BatchNorm1d(num_features))
+
+
+def flattening_all_axes_but_one(image_shape: tuple[int, int], num_features: int) -> nn.Module:
+    return nn.Sequential(nn.Flatten(1), nn.Linear(math.prod(image_shape), num_features))
+
+
+class OwnGenerator(DenseEncoder):
+    def __init__(self, image_shape: tuple[int, int], num_features: int) -> None:
+        super().__init__(image_shape, (), num_features)
+        with torch.no_grad():
+            self[-1].weight.normal_(generator=torch.Generator().manual_seed(torch.seed() % 2**31))
+
+
+@pytest.mark.parametrize(
+    ("make", "check"),
+    [
+        (UnusedLayer, conformance.gradients_reach_every_weight),
+        (EvenSizesOnly, conformance.every_pixel_and_every_dimension_matters),
+        (normalised_over_the_batch, conformance.images_of_a_batch_do_not_meet),
+        (OwnGenerator, conformance.weights_come_from_torchs_global_generator),
+    ],
+)
+def test_a_broken_network_does_not_conform(make: Callable[..., nn.Module], check: Check) -> None:
+    with pytest.raises(AssertionError):
+        check(with_encoder(make), MLPConfig(hidden=(5,)))
+
+
+def test_a_network_that_takes_one_leading_axis_does_not_conform() -> None:
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        conformance.shapes_fit_images_of_any_size(with_encoder(flattening_all_axes_but_one), MLPConfig(hidden=(5,)))
+
+
+def test_a_decoder_that_crops_odd_sizes_does_not_conform() -> None:
+    class Cropping(CNN):
+        @staticmethod
+        def decoder(options: Any, latent_dim: int, image_shape: tuple[int, int], num_parameters: int) -> Any:
+            even = (image_shape[0] // 2 * 2 or 1, image_shape[1] // 2 * 2 or 1)
+            return CNN.decoder(options, latent_dim, even, num_parameters)
+
+    with pytest.raises(AssertionError):
+        conformance.shapes_fit_images_of_any_size(Cropping, CNNConfig(channels=2))
+
+
+# --- single networks ------------------------------------------------------------------------------------------------
 
 
 def count(*modules: nn.Module) -> int:
     return sum(p.numel() for module in modules for p in module.parameters())
-
-
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
-@pytest.mark.parametrize("image_shape", [(8, 8), (28, 28), (1, 1), (5, 7), (9, 16), (2, 3)])
-@pytest.mark.parametrize("batch", [(3,), (2, 3)])
-def test_shapes(config: NetworkConfig, image_shape: tuple[int, int], batch: tuple[int, ...]) -> None:
-    encoder = build_encoder(config, image_shape, 6)
-    decoder = build_decoder(config, 4, image_shape, 5)
-    assert encoder(torch.rand(*batch, *image_shape)).shape == (*batch, 6)
-    assert decoder(torch.randn(*batch, 4)).shape == (*batch, math.prod(image_shape), 5)
-
-
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
-def test_leading_axes_are_a_loop(config: NetworkConfig) -> None:
-    decoder = build_decoder(config, 4, (5, 7), 3)
-    z = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
-    together = decoder(z)
-    for sample in range(2):
-        for image in range(3):
-            torch.testing.assert_close(together[sample, image], decoder(z[sample, image]), rtol=1e-4, atol=1e-6)
 
 
 def test_the_course_cnn_has_its_number_of_parameters() -> None:
@@ -54,7 +145,10 @@ def test_cnn_sizes_run_28_14_7_4_and_back() -> None:
 
 
 def test_mlp_mirrors_its_hidden_layers() -> None:
-    encoder, decoder = build_encoder(CONFIGS[0], (4, 4), 6), build_decoder(CONFIGS[0], 3, (4, 4), 2)
+    encoder, decoder = (
+        build_encoder(MLPConfig(hidden=(9, 5)), (4, 4), 6),
+        build_decoder(MLPConfig(hidden=(9, 5)), 3, (4, 4), 2),
+    )
     sizes = [[(m.in_features, m.out_features) for m in net if isinstance(m, nn.Linear)] for net in (encoder, decoder)]
     assert sizes == [[(16, 9), (9, 5), (5, 6)], [(3, 5), (5, 9), (9, 32)]]
     assert sum(isinstance(module, nn.GELU) for module in encoder) == 2

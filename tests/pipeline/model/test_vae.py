@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.distributions import Independent, MultivariateNormal, kl_divergence
 
 from pipeline.config import ConfigError, ModelConfig
+from pipeline.model import posteriors, priors
 from pipeline.model.likelihoods import GaussianPixels
 from pipeline.model.vae import VAE, build_vae
-from pipeline.probability.sampling import draw
+from pipeline.probability.sampling import Scheme, draw
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -29,7 +30,16 @@ def images(batch: int, vae: VAE, seed: int = 1) -> Tensor:
 
 
 def noise_for(vae: VAE, num_samples: int, batch: int, seed: int = 2) -> Tensor:
-    return draw("iid", num_samples, batch, vae.latent_dim, generator=rng(seed), dtype=vae.dtype)
+    return vae.noise("iid", num_samples, batch, rng(seed))
+
+
+@pytest.mark.parametrize("scheme", get_args(Scheme))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_noise_is_that_of_the_sampling_scheme_in_the_models_type(scheme: Scheme, dtype: torch.dtype) -> None:
+    vae = build(latent_dim=3).to(dtype)
+    expected = draw(scheme, 4, 5, 3, generator=rng(2), dtype=dtype)
+    assert torch.equal(vae.noise(scheme, 4, 5, rng(2)), expected)
+    assert expected.dtype == dtype
 
 
 def fill(vae: VAE, seed: int = 3) -> VAE:
@@ -42,8 +52,8 @@ def fill(vae: VAE, seed: int = 3) -> VAE:
     return vae
 
 
-POSTERIORS = ("gaussian", "full_gaussian", "laplace", "flow")
-PRIORS = ("standard_normal", "laplace", "mixture", "vamp", "flow")
+POSTERIORS = [options.model_fields["name"].default for options in posteriors.POSTERIORS]
+PRIORS = [options.model_fields["name"].default for options in priors.PRIORS]
 
 
 @pytest.mark.parametrize(("posterior", "prior"), list(itertools.product(POSTERIORS, PRIORS)))
@@ -158,8 +168,8 @@ def test_a_padded_inactive_dimension_changes_no_weight(posterior: str, likelihoo
     with torch.no_grad():
         for parameter in large.parameters():
             parameter.zero_()
-        for ours, theirs in zip(large.encoder.parameters(), small.encoder.parameters(), strict=True):
-            ours[rows] = theirs
+        for wide, narrow in zip(large.encoder.parameters(), small.encoder.parameters(), strict=True):
+            wide[rows] = narrow
         large.decoder.linear.weight[:, :2] = small.decoder.linear.weight
         large.decoder.linear.bias.copy_(small.decoder.linear.bias)
     x, noise = images(4, small), noise_for(large, 6, 4)

@@ -44,16 +44,16 @@ def data() -> ImageData:
 
 
 def compare(one: Training, other: Training) -> None:
-    for mine, theirs in zip(one.replicates, other.replicates, strict=True):
-        for name, value in mine.vae.state_dict().items():
-            torch.testing.assert_close(theirs.vae.state_dict()[name], value, rtol=1e-6, atol=1e-9)
-        for name, parameter in mine.vae.named_parameters():
-            moments = theirs.optimizer.state[theirs.vae.get_parameter(name)]
-            for key, value in mine.optimizer.state[parameter].items():
+    for solo, fused in zip(one.replicates, other.replicates, strict=True):
+        for name, value in solo.vae.state_dict().items():
+            torch.testing.assert_close(fused.vae.state_dict()[name], value, rtol=1e-6, atol=1e-9)
+        for name, parameter in solo.vae.named_parameters():
+            moments = fused.optimizer.state[fused.vae.get_parameter(name)]
+            for key, value in solo.optimizer.state[parameter].items():
                 torch.testing.assert_close(moments[key], value, rtol=1e-6, atol=1e-9)
-        for row, there in zip(mine.rows, theirs.rows, strict=True):
+        for row, fused_row in zip(solo.rows, fused.rows, strict=True):
             numbers = {key: value for key, value in row.items() if key != "seconds" and value is not None}
-            assert {key: there[key] for key in numbers} == pytest.approx(numbers, rel=1e-8)
+            assert {key: fused_row[key] for key in numbers} == pytest.approx(numbers, rel=1e-8)
 
 
 @pytest.mark.parametrize("name", MODELS)

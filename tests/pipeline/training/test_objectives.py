@@ -1,3 +1,5 @@
+"""The objectives: values, gradients with a known variance, free bits, and what a configuration builds."""
+
 from __future__ import annotations
 
 import math
@@ -6,66 +8,30 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.distributions import Distribution, Independent, Normal, kl_divergence
+from conformance.gradient_estimators import PIXEL, REPEATS, START, Repeated, gradients
+from conformance.standard_errors import assert_mean
+from torch import Tensor
+from torch.distributions import kl_divergence
 
 from pipeline.config import ConfigError, ModelConfig, parse
 from pipeline.model.vae import VAE, build_vae
+from pipeline.probability.gradients.registry import GRADIENT_ESTIMATORS
+from pipeline.probability.gradients.score_function import score_surrogate
+from pipeline.probability.kl.registry import KL_ESTIMATORS
 from pipeline.probability.sampling import draw
-from pipeline.training import objectives
-from pipeline.training.objectives import Elbo, Iwae, build_objective
-
-REPEATS = 100_000
+from pipeline.training.objectives import Elbo, Iwae, Objective, build_objective
 
 
 def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-class Repeated(VAE):
-    """x = w z + N(0, s^2), one pixel and one latent dimension, with weights of its own for every image.
-
-    Every image is the same, so the gradients of a batch are independent repeats of one gradient estimate.
-    """
-
-    def __init__(self, repeats: int, loc: float, log_scale: float, weight: float = 0.0, noise: float = 0.7) -> None:
-        nn.Module.__init__(self)
-        self.latent_dim, self.noise = 1, noise
-        self.loc, self.log_scale, self.weight = (
-            nn.Parameter(torch.full((repeats, 1), value, dtype=torch.float64)) for value in (loc, log_scale, weight)
-        )
-
-    def posterior(self, x: Tensor) -> Distribution:
-        return Independent(Normal(self.loc, self.log_scale.exp()), 1)
-
-    def prior(self) -> Distribution:
-        zero = torch.zeros(1, dtype=torch.float64)
-        return Independent(Normal(zero, zero + 1), 1)
-
-    def log_px_z(self, x: Tensor, z: Tensor, *, max_decodes: int = 1) -> Tensor:
-        return Normal(self.weight * z, self.noise).log_prob(x.flatten(1)).sum(-1)
+def elbo(num_samples: int, kl: str, gradient: str, free_bits: float = 0.0) -> Elbo:
+    return Elbo(num_samples, KL_ESTIMATORS[kl], GRADIENT_ESTIMATORS[gradient], free_bits)
 
 
-PIXEL = 2.0
-
-
-def gradients(
-    objective: objectives.Objective, vae: Repeated, seed: int = 0, kl_weight: float = 1.0
-) -> dict[str, Tensor]:
-    """Independent estimates of the gradient of the loss of one image, one for each repeat."""
-    repeats = len(vae.loc)
-    noise = draw("iid", objective.num_draws, repeats, 1, generator=rng(seed), dtype=torch.float64)
-    x = torch.full((repeats, 1, 1), PIXEL, dtype=torch.float64)
-    objective(vae, x, noise, kl_weight).loss.backward()
-    return {
-        name: parameter.grad.squeeze(-1) * repeats
-        for name, parameter in vae.named_parameters()
-        if parameter.grad is not None
-    }
-
-
-def assert_mean(values: Tensor, exact: float, errors: float = 4.5) -> None:
-    assert abs(float(values.mean()) - exact) <= errors * float(values.std()) / math.sqrt(len(values)) + 1e-12
+def iwae(num_samples: int, num_importance_samples: int, gradient: str) -> Iwae:
+    return Iwae(num_samples, num_importance_samples, GRADIENT_ESTIMATORS[gradient])
 
 
 # --- variance of the one-draw gradient of the KL, against the table of closed forms ---------------------------------
@@ -90,12 +56,12 @@ def test_variance_of_kl_gradients(estimator: str, mu: float, sigma: float) -> No
         q, p = vae.posterior(vae.loc), vae.prior()
         z = (vae.loc + vae.log_scale.exp() * torch.randn(1, REPEATS, 1, generator=rng(), dtype=torch.float64)).detach()
         log_q = q.log_prob(z)
-        objectives.score_surrogate(log_q - p.log_prob(z), torch.zeros_like(log_q), log_q).backward()
-        found = {"loc": vae.loc.grad * REPEATS, "log_scale": vae.log_scale.grad * REPEATS}
+        score_surrogate(log_q - p.log_prob(z), torch.zeros_like(log_q), log_q).backward()
+        measured = {"loc": vae.loc.grad * REPEATS, "log_scale": vae.log_scale.grad * REPEATS}
     else:
-        found = gradients(Elbo(1, "monte_carlo", estimator), vae)
+        measured = gradients(elbo(1, "monte_carlo", estimator), vae)
     for name, variance, mean in zip(("loc", "log_scale"), expected, (mu, sigma**2 - 1), strict=True):
-        values = found[name].flatten()
+        values = measured[name].flatten()
         assert_mean(values, mean)
         assert_mean((values - mean).square(), variance)
 
@@ -103,87 +69,30 @@ def test_variance_of_kl_gradients(estimator: str, mu: float, sigma: float) -> No
 def test_sticking_the_landing_has_no_noise_at_the_posterior() -> None:
     variance = 1 / (1 + 0.9**2 / 0.7**2)
     vae = Repeated(100, variance * 0.9 * PIXEL / 0.7**2, 0.5 * math.log(variance), weight=0.9)
-    found = gradients(Elbo(1, "monte_carlo", "stl"), vae)
-    assert max(found["loc"].abs().max(), found["log_scale"].abs().max()) < 1e-12
+    measured = gradients(elbo(1, "monte_carlo", "stl"), vae)
+    assert max(measured["loc"].abs().max(), measured["log_scale"].abs().max()) < 1e-12
     vae.zero_grad()
-    assert gradients(Elbo(1, "monte_carlo", "pathwise"), vae)["loc"].std() > 0.1
+    assert gradients(elbo(1, "monte_carlo", "pathwise"), vae)["loc"].std() > 0.1
 
 
 def test_the_baseline_lowers_the_variance_of_the_score_function() -> None:
     vae = Repeated(20_000, 0.3, -0.5, weight=0.9)
-    with_baseline = gradients(Elbo(4, "monte_carlo", "score_function"), vae)["loc"].var()
+    with_baseline = gradients(elbo(4, "monte_carlo", "score_function"), vae)["loc"].var()
     q, p = vae.posterior(vae.loc), vae.prior()
     noise = torch.randn(4, 20_000, 1, generator=rng(), dtype=torch.float64)
     z = (vae.loc + vae.log_scale.exp() * noise).detach()
     log_q = q.log_prob(z)
     x = torch.full((20_000, 1, 1), PIXEL, dtype=torch.float64)
     bound = vae.log_px_z(x, z) + p.log_prob(z) - log_q
-    (without,) = torch.autograd.grad(objectives.score_surrogate(bound, torch.zeros_like(bound), log_q), vae.loc)
+    (without,) = torch.autograd.grad(score_surrogate(bound, torch.zeros_like(bound), log_q), vae.loc)
     assert with_baseline < 0.7 * (without * 20_000).var()
 
 
-# --- every gradient estimator against automatic differentiation of the exact objective ------------------------------
-
-START = {"loc": 1.2, "log_scale": -0.35, "weight": 0.9}  # wider than the posterior: weights of finite variance
-
-
-def exact_elbo_gradient(kl_weight: float = 1.0) -> dict[str, float]:
-    values = {name: torch.tensor(value, dtype=torch.float64, requires_grad=True) for name, value in START.items()}
-    loc, scale, weight = values["loc"], values["log_scale"].exp(), values["weight"]
-    reconstruction = ((PIXEL - weight * loc).square() + (weight * scale).square()) / (2 * 0.7**2)
-    kl = kl_divergence(Normal(loc, scale), Normal(0.0, 1.0))
-    found = torch.autograd.grad(reconstruction + kl_weight * kl, list(values.values()))
-    return {name: float(value) for name, value in zip(values, found, strict=True)}
-
-
-def exact_iwae_gradient(count: int) -> dict[str, float]:
-    """Gauss-Hermite quadrature over the noise of `count` draws, differentiated."""
-    nodes, weights = (torch.from_numpy(values) for values in np.polynomial.hermite_e.hermegauss(40))
-    grid = torch.cartesian_prod(*[nodes] * count).reshape(-1, count)
-    mass = torch.cartesian_prod(*[weights / weights.sum()] * count).reshape(-1, count).prod(-1)
-    values = {name: torch.tensor(value, dtype=torch.float64, requires_grad=True) for name, value in START.items()}
-    scale = values["log_scale"].exp()
-    z = values["loc"] + scale * grid
-    log_weights = Normal(values["weight"] * z, 0.7).log_prob(torch.tensor(PIXEL)) + Normal(0.0, 1.0).log_prob(z)
-    log_weights = log_weights - Normal(values["loc"], scale).log_prob(z)
-    bound = (mass * (torch.logsumexp(log_weights, -1) - math.log(count))).sum()
-    found = torch.autograd.grad(-bound, list(values.values()))
-    return {name: float(value) for name, value in zip(values, found, strict=True)}
-
-
-ELBO_CASES = [
-    *[(kl, "pathwise") for kl in ("closed_form", "monte_carlo", "cross_entropy", "control_variate")],
-    *[(kl, "score_function") for kl in ("closed_form", "monte_carlo", "cross_entropy", "control_variate")],
-    *[(kl, "stl") for kl in ("monte_carlo", "control_variate")],
-]
-
-
-@pytest.mark.parametrize(("kl_estimator", "estimator"), ELBO_CASES)
-@pytest.mark.parametrize("kl_weight", [1.0, 0.3])
-def test_elbo_gradients_are_unbiased(kl_estimator: str, estimator: str, kl_weight: float) -> None:
-    found = gradients(Elbo(2, kl_estimator, estimator), Repeated(REPEATS, *START.values()), kl_weight=kl_weight)
-    for name, value in exact_elbo_gradient(kl_weight).items():
-        assert_mean(found[name], value)
-
-
-@pytest.mark.parametrize("estimator", ["pathwise", "score_function"])
-def test_k3_gradients_are_unbiased_where_its_variance_is_finite(estimator: str) -> None:
-    vae = Repeated(REPEATS, 0.2, math.log(1.05))
-    found = gradients(Elbo(2, "monte_carlo_k3", estimator), vae)
-    assert_mean(found["loc"], 0.2)
-    assert_mean(found["log_scale"], 1.05**2 - 1)
-
-
-@pytest.mark.parametrize("estimator", ["pathwise", "dreg", "score_function"])
-@pytest.mark.parametrize(("num_samples", "num_importance_samples"), [(1, 2), (2, 2), (1, 3), (2, 1)])
-def test_iwae_gradients_are_unbiased(estimator: str, num_samples: int, num_importance_samples: int) -> None:
-    found = gradients(Iwae(num_samples, num_importance_samples, estimator), Repeated(REPEATS, *START.values()))
-    for name, value in exact_iwae_gradient(num_importance_samples).items():
-        assert_mean(found[name], value)
+# --- gradients of the importance-weighted bound ---------------------------------------------------------------------
 
 
 def test_dreg_leaves_the_decoders_gradient_alone() -> None:
-    pathwise, dreg = (gradients(Iwae(2, 4, name), Repeated(50, *START.values())) for name in ("pathwise", "dreg"))
+    pathwise, dreg = (gradients(iwae(2, 4, name), Repeated(50, *START.values())) for name in ("pathwise", "dreg"))
     torch.testing.assert_close(pathwise["weight"], dreg["weight"])
     assert (pathwise["loc"] - dreg["loc"]).abs().max() > 1e-3
 
@@ -197,7 +106,7 @@ def test_slope_of_the_signal_to_noise_ratio(estimator: str, parameter: str, slop
     counts = np.array([4, 8, 16, 32])
     ratios = []
     for count in counts:
-        values = gradients(Iwae(1, int(count), estimator), Repeated(60_000, *START.values()), seed=int(count))[
+        values = gradients(iwae(1, int(count), estimator), Repeated(60_000, 1.2, -0.35, weight=0.9), seed=int(count))[
             parameter
         ]
         squared_mean = float(values.mean() ** 2 - values.var() / len(values))  # debiased
@@ -221,13 +130,13 @@ def images(batch: int = 5) -> Tensor:
     return torch.randint(4, (batch, 4, 4), generator=rng(1)).to(torch.uint8)
 
 
-def noise_for(objective: objectives.Objective, batch: int = 5, latent_dim: int = 3) -> Tensor:
+def noise_for(objective: Objective, batch: int = 5, latent_dim: int = 3) -> Tensor:
     return draw("iid", objective.num_draws, batch, latent_dim, generator=rng(2), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("kl_weight", [0.0, 0.5, 1.0])
 def test_closed_form_loss_is_reconstruction_and_weighted_kl(kl_weight: float) -> None:
-    vae, objective = small_vae(), Elbo(4, "closed_form", "pathwise")
+    vae, objective = small_vae(), elbo(4, "closed_form", "pathwise")
     terms = objective(vae, images(), noise_for(objective), kl_weight)
     expected = vae.terms(images(), noise_for(objective))
     kl = kl_divergence(expected.q, vae.prior()).mean()
@@ -239,32 +148,34 @@ def test_closed_form_loss_is_reconstruction_and_weighted_kl(kl_weight: float) ->
 
 
 def test_monte_carlo_elbo_is_the_mean_of_the_log_weights() -> None:
-    vae, objective = small_vae(), Elbo(4, "monte_carlo", "pathwise")
+    vae, objective = small_vae(), elbo(4, "monte_carlo", "pathwise")
     terms = objective(vae, images(), noise_for(objective))
     torch.testing.assert_close(terms.elbo, vae.log_weights(images(), noise_for(objective)).mean().detach())
     torch.testing.assert_close(terms.loss.detach(), -terms.elbo)
 
 
 def test_iwae_with_one_importance_sample_is_the_elbo() -> None:
-    vae, iwae, elbo = small_vae(), Iwae(4, 1, "pathwise"), Elbo(4, "monte_carlo", "pathwise")
-    torch.testing.assert_close(iwae(vae, images(), noise_for(iwae)), elbo(vae, images(), noise_for(elbo)))
+    vae, of_weights, of_draws = small_vae(), iwae(4, 1, "pathwise"), elbo(4, "monte_carlo", "pathwise")
+    torch.testing.assert_close(
+        of_weights(vae, images(), noise_for(of_weights)), of_draws(vae, images(), noise_for(of_draws))
+    )
 
 
 def test_iwae_is_above_the_elbo_of_the_same_draws() -> None:
-    vae, iwae = small_vae(), Iwae(1, 16, "pathwise")
-    terms = iwae(vae, images(), noise_for(iwae))
+    vae, objective = small_vae(), iwae(1, 16, "pathwise")
+    terms = objective(vae, images(), noise_for(objective))
     assert float(-terms.loss.detach()) > float(terms.elbo)
 
 
 @pytest.mark.parametrize("estimator", ["pathwise", "stl", "score_function"])
 @pytest.mark.parametrize("kl_estimator", ["monte_carlo", "cross_entropy", "monte_carlo_k3"])
 def test_the_value_of_the_loss_does_not_depend_on_its_gradient(kl_estimator: str, estimator: str) -> None:
-    vae, objective = small_vae(), Elbo(4, kl_estimator, estimator)
+    vae, objective = small_vae(), elbo(4, kl_estimator, estimator)
     terms = objective(vae, images(), noise_for(objective))
     assert float(terms.loss.detach()) == pytest.approx(-float(terms.elbo), rel=1e-12)
 
 
-@pytest.mark.parametrize("make", [lambda n: Elbo(n, "monte_carlo", "pathwise"), lambda n: Iwae(n, 2, "dreg")])
+@pytest.mark.parametrize("make", [lambda n: elbo(n, "monte_carlo", "pathwise"), lambda n: iwae(n, 2, "dreg")])
 def test_many_samples_are_the_mean_of_a_loop(make: Any) -> None:
     vae, together, single = small_vae(), make(4), make(1)
     noise = noise_for(together)
@@ -277,24 +188,12 @@ def test_many_samples_are_the_mean_of_a_loop(make: Any) -> None:
 
 
 def test_iwae_has_no_weight_for_its_kl() -> None:
-    vae, objective = small_vae(), Iwae(1, 2, "pathwise")
+    vae, objective = small_vae(), iwae(1, 2, "pathwise")
     with pytest.raises(ValueError, match=r"kl_weight must be 1 with objective 'iwae', got 0\.5"):
         objective(vae, images(), noise_for(objective), 0.5)
 
 
 # --- the control variate in training --------------------------------------------------------------------------------
-
-
-def test_control_variate_coefficient_ignores_the_images_own_draws() -> None:
-    log_px_z, k1 = torch.randn(2, 4, 6, generator=rng(), dtype=torch.float64)
-    before = objectives.coefficient_of_other_images(log_px_z, k1)
-    changed_rec, changed_k1 = log_px_z.clone(), k1.clone()
-    changed_rec[:, 2] += torch.randn(4, generator=rng(5), dtype=torch.float64)
-    changed_k1[:, 2] *= 3
-    after = objectives.coefficient_of_other_images(changed_rec, changed_k1)
-    assert float(after[2]) == pytest.approx(float(before[2]), abs=1e-12)
-    assert (after - before).abs().max() > 1e-3
-    assert objectives.coefficient_of_other_images(log_px_z[:, :1], k1[:, :1]).tolist() == [0]
 
 
 def test_control_variate_lowers_the_variance_of_the_bound() -> None:
@@ -307,7 +206,7 @@ def test_control_variate_lowers_the_variance_of_the_bound() -> None:
         q, p = vae.posterior(x), vae.prior()
         z = vae.loc + vae.log_scale.exp() * noise
         log_px_z = vae.log_px_z(x, z)
-        kl = Elbo(2, kl_estimator, "pathwise")._kl(q, p, z, log_px_z, 1.0).squeeze(-1)
+        kl = elbo(2, kl_estimator, "pathwise").kl_draws(q, p, z, log_px_z, 1.0).squeeze(-1)
         return float((log_px_z - kl).detach().mean(0).var())
 
     for loc, log_scale in ((0.3, -0.5), (0.6, -0.3), (1.5, -2.0)):
@@ -322,7 +221,7 @@ def test_free_bits_floor_each_dimension_of_the_batch_mean() -> None:
     vae = small_vae()
     kl = kl_divergence(vae.posterior(images()).base_dist, vae.prior().base_dist).mean(0).detach()
     free = float(kl.sort().values[1]) + 1e-6  # two of the three dimensions come free
-    objective = Elbo(2, "closed_form", "pathwise", free_bits=free)
+    objective = elbo(2, "closed_form", "pathwise", free_bits=free)
     terms = objective(vae, images(), noise_for(objective), 0.7)
     expected = terms.reconstruction + 0.7 * kl.clamp(min=free).sum()
     torch.testing.assert_close(terms.loss.detach(), expected)
@@ -332,18 +231,18 @@ def test_free_bits_floor_each_dimension_of_the_batch_mean() -> None:
 @pytest.mark.parametrize("estimator", ["closed_form", "monte_carlo", "cross_entropy", "control_variate"])
 def test_free_bits_take_the_gradient_of_a_free_dimension_away(estimator: str) -> None:
     vae = Repeated(50, 0.1, -0.1)
-    found = gradients(Elbo(2, estimator, "pathwise", free_bits=5.0), vae)
-    assert found["loc"].abs().max() == 0
-    assert found["log_scale"].abs().max() == 0
+    measured = gradients(elbo(2, estimator, "pathwise", free_bits=5.0), vae)
+    assert measured["loc"].abs().max() == 0
+    assert measured["log_scale"].abs().max() == 0
     vae = Repeated(REPEATS, 3.0, -0.1)
-    found = gradients(Elbo(2, estimator, "pathwise", free_bits=0.5), vae)
-    assert_mean(found["loc"], 3.0)
+    measured = gradients(elbo(2, estimator, "pathwise", free_bits=0.5), vae)
+    assert_mean(measured["loc"], 3.0)
 
 
 @pytest.mark.parametrize("posterior", ["full_gaussian", "flow"])
 def test_free_bits_of_tied_dimensions_are_one_group(posterior: str) -> None:
     vae = small_vae(posterior={"name": posterior})
-    objective = Elbo(2, "monte_carlo", "pathwise", free_bits=1e6)
+    objective = elbo(2, "monte_carlo", "pathwise", free_bits=1e6)
     terms = objective(vae, images(), noise_for(objective))
     torch.testing.assert_close(terms.loss.detach(), terms.reconstruction + 3 * 1e6)
 
@@ -357,13 +256,13 @@ def test_build_objective_reads_every_option() -> None:
         "kl": {"estimator": "monte_carlo"},
         "gradient": {"estimator": "stl"},
     }
-    assert build_objective(parse(tree)) == Elbo(4, "monte_carlo", "stl", 0.1)
+    assert build_objective(parse(tree)) == elbo(4, "monte_carlo", "stl", 0.1)
     tree = {
         "objective": {"name": "iwae", "num_samples": 2, "num_importance_samples": 3},
         "gradient": {"estimator": "dreg"},
     }
     objective = build_objective(parse(tree))
-    assert objective == Iwae(2, 3, "dreg")
+    assert objective == iwae(2, 3, "dreg")
     assert objective.num_draws == 6
 
 
@@ -403,6 +302,6 @@ def test_score_function_reaches_a_flow_posterior() -> None:
     """Both kinds of flows have a density that can be evaluated, so the score function has nothing to refuse."""
     for coupling in (True, False):
         vae = small_vae(posterior={"name": "flow", "coupling": coupling})
-        objective = Elbo(4, "monte_carlo", "score_function")
+        objective = elbo(4, "monte_carlo", "score_function")
         objective(vae, images(), noise_for(objective)).loss.backward()
         assert all(parameter.grad is not None for parameter in vae.encoder_parameters())

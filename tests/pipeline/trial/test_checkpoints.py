@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 
@@ -10,7 +9,6 @@ import pytest
 import torch
 
 from pipeline.config import ConfigError
-from pipeline.files import write_atomic, write_rows, write_text
 from pipeline.trial import checkpoints
 
 IDENTITY = {"model.latent_dim": 8, "training.learning_rate": 1e-3, "model.network.hidden": (256, 256)}
@@ -101,50 +99,6 @@ def test_a_checkpoint_of_another_configuration_is_refused(path):
     with pytest.raises(ConfigError, match=r"model\.latent_dim is 8 there and 4 here; choose another folder"):
         checkpoints.load(path, IDENTITY | {"model.latent_dim": 4})
     assert path.exists()
-
-
-def test_an_interrupted_write_leaves_the_old_file(path):
-    before = path.read_bytes()
-
-    def interrupted(file):
-        file.write(b"half")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write_atomic(path, interrupted)
-    assert path.read_bytes() == before
-    assert [file.name for file in path.parent.iterdir()] == ["training.pt"]
-
-
-def test_a_full_disk_is_told_in_one_line(path):
-    def full(file):
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(ConfigError, match=r"training\.pt: cannot be written: No space left on device"):
-        write_atomic(path, full)
-    assert [file.name for file in path.parent.iterdir()] == ["training.pt"]
-
-
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "file").write_text("in the way")
-    with pytest.raises(ConfigError, match=r"file: must be a folder that can be written: (File exists|Not a directory)"):
-        write_text(tmp_path / "file" / "config.yaml", "x")
-
-
-def test_rows_are_one_json_object_a_line_and_hold_no_nan(tmp_path):
-    rows = [{"a": 1.5, "b": None, "c": [1, float("inf")]}, {"a": float("nan"), "b": "x", "c": []}]
-    write_rows(tmp_path / "rows.jsonl", rows)
-    lines = (tmp_path / "rows.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == [
-        {"a": 1.5, "b": None, "c": [1, None]},
-        {"a": None, "b": "x", "c": []},
-    ]
-
-
-def test_files_obey_the_umask(tmp_path):
-    write_text(tmp_path / "a.txt", "x")
-    (tmp_path / "b.txt").write_text("x")
-    assert (tmp_path / "a.txt").stat().st_mode == (tmp_path / "b.txt").stat().st_mode
 
 
 def test_saving_keeps_below_its_share_of_the_time(monkeypatch):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -12,7 +10,6 @@ from PIL import Image
 from pipeline.config import ModelConfig
 from pipeline.model.vae import build_vae
 from pipeline.trial import pictures
-from pipeline.trial.training_curves import CURVE_MARGINS, CURVE_SIZE, CURVES, ticks, training_curves
 
 PRIORS = ("standard_normal", "laplace", "mixture", "vamp", "flow")
 
@@ -138,67 +135,6 @@ def test_pictures_are_drawn_more_often_early(epochs, expected):
     assert sorted(pictures.epochs_to_draw(epochs)) == expected
 
 
-# --- training curves ------------------------------------------------------------------------------------------------
-
-
-def _history(validation, train=None):
-    train = [None] * len(validation) if train is None else train
-    return [
-        {"replicate": 0, "epoch": epoch, "train.bits_per_dim": t, "validation.bits_per_dim": v}
-        for epoch, (t, v) in enumerate(zip(train, validation))
-    ]
-
-
-def _coloured(path, colour):
-    """Rows and columns of the field's pixels near a colour."""
-    with Image.open(path) as picture:
-        left, top, right, bottom = CURVE_MARGINS
-        field = np.asarray(picture, dtype=int)[top:-bottom, left:-right]
-    return np.nonzero(np.abs(field - np.asarray(colour)).max(axis=-1) < 40)
-
-
-def test_training_curves_fall_where_the_numbers_fall(tmp_path):
-    values = [3.0 - 0.01 * epoch for epoch in range(101)]
-    training_curves(_history(values, [None, *(value - 0.2 for value in values[1:])]), tmp_path / "a.png")
-    for colour in CURVES.values():
-        rows, columns = _coloured(tmp_path / "a.png", colour)
-        assert np.corrcoef(rows, columns)[0, 1] > 0.98  # down is less
-    with Image.open(tmp_path / "a.png") as picture:
-        assert picture.size == CURVE_SIZE
-
-
-def test_the_best_epoch_has_a_dot(tmp_path):
-    values = [2.0 + abs(epoch - 30) / 100 for epoch in range(41)]
-    training_curves(_history(values), tmp_path / "a.png")
-    rows, columns = _coloured(tmp_path / "a.png", CURVES["validation.bits_per_dim"])
-    width = CURVE_SIZE[0] - CURVE_MARGINS[0] - CURVE_MARGINS[2]
-    tall = [np.ptp(rows[columns == column]) if (columns == column).any() else 0 for column in range(width)]
-    assert abs(int(np.argmax(tall)) - 30 / 40 * (width - 1)) <= 4
-
-
-def test_an_untrained_epoch_does_not_set_the_axis(tmp_path):
-    late = [2.0 - 0.001 * epoch for epoch in range(100)]
-    for name, first in (("a", 2.0), ("b", 50.0)):
-        training_curves(_history([first, *late]), tmp_path / f"{name}.png")
-    right = [_open(tmp_path / f"{name}.png")[:, 100:] for name in "ab"]
-    assert np.array_equal(*right)
-
-
-def test_a_single_epoch_is_a_dot_and_none_is_an_error(tmp_path):
-    training_curves(_history([2.0]), tmp_path / "a.png")
-    assert len(_coloured(tmp_path / "a.png", CURVES["validation.bits_per_dim"])[0]) > 10
-    with pytest.raises(ValueError, match="at least one epoch with a finite bits_per_dim, got none"):
-        training_curves(_history([math.nan]), tmp_path / "b.png")
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [(0, 60, [0, 10, 20, 30, 40, 50, 60]), (1.74, 2.41, [1.8, 2.0, 2.2, 2.4]), (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1.0])],
-)
-def test_ticks_are_round(low, high, expected):
-    assert ticks(low, high) == expected
-
-
 @pytest.mark.parametrize(("count", "columns"), [(6, 3), (7, 3), (2, 5), (1, 1)])
 def test_the_grid_is_that_of_torchvision(count: int, columns: int) -> None:
     from torchvision.utils import make_grid
@@ -207,4 +143,4 @@ def test_the_grid_is_that_of_torchvision(count: int, columns: int) -> None:
     expected = make_grid(images[:, None], nrow=columns, padding=2, pad_value=0.5)[0]
     if count == 1:  # make_grid leaves a single image without a frame
         expected = torch.nn.functional.pad(expected, (2, 2, 2, 2), value=0.5)
-    torch.testing.assert_close(pictures._grid(images, columns, 2), expected)
+    torch.testing.assert_close(pictures.grid(images, columns, 2), expected)

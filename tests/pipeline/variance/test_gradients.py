@@ -10,6 +10,8 @@ from linear_vae import SHAPE, images_of, linear_vae, set_best_posterior
 
 from pipeline.config import VarianceConfig
 from pipeline.model.posteriors import LARGEST_LOG_SCALE
+from pipeline.probability.gradients.registry import GRADIENT_ESTIMATORS
+from pipeline.probability.kl.registry import KL_ESTIMATORS
 from pipeline.training.objectives import Elbo, Iwae
 from pipeline.variance import gradients
 from pipeline.variance.gradients import GradientSums
@@ -74,9 +76,11 @@ def test_sticking_the_landing_has_no_noise_at_the_exact_posterior_and_pathwise_h
     vae = linear_vae(2, orthogonal=True)
     exact = set_best_posterior(vae)
     x = images_of(exact, 1)
-    stl = gradients.measure(vae, x, Elbo(1, "monte_carlo", "stl"), 64, generator())
+    stl = gradients.measure(vae, x, Elbo(1, KL_ESTIMATORS["monte_carlo"], GRADIENT_ESTIMATORS["stl"]), 64, generator())
     assert stl["encoder"].gradient_variance < 1e-20
-    pathwise = gradients.measure(vae, x, Elbo(1, "monte_carlo", "pathwise"), 1024, generator())
+    pathwise = gradients.measure(
+        vae, x, Elbo(1, KL_ESTIMATORS["monte_carlo"], GRADIENT_ESTIMATORS["pathwise"]), 1024, generator()
+    )
     scale = exact.posterior_precision.diagonal().rsqrt()
     slope = 1 - (scale.log() / LARGEST_LOG_SCALE).square()  # of the head's log scale, tanh' at its feature
     score = (1 / scale.square() + 2 * slope.square()).sum()
@@ -93,7 +97,10 @@ def test_variance_falls_as_one_over_the_draws(estimator: str) -> None:
     exact = set_best_posterior(vae, shift=0.3, stretch=1.5)
     x = images_of(exact, 4)
     few, many = (
-        gradients.measure(vae, x, Elbo(length, "monte_carlo", estimator), 200, generator(length)) for length in (2, 16)
+        gradients.measure(
+            vae, x, Elbo(length, KL_ESTIMATORS["monte_carlo"], GRADIENT_ESTIMATORS[estimator]), 200, generator(length)
+        )
+        for length in (2, 16)
     )
     for part in ("encoder", "decoder"):
         ratio = few[part].gradient_variance / many[part].gradient_variance
@@ -109,7 +116,7 @@ def test_importance_weighting_costs_the_encoder_its_signal_and_dreg_gives_it_bac
     exact = set_best_posterior(vae, shift=0.3, stretch=1.2)
     x = images_of(exact, 4)
     ratio = {
-        (estimator, inner): gradients.measure(vae, x, Iwae(1, inner, estimator), 150, generator())
+        (estimator, inner): gradients.measure(vae, x, Iwae(1, inner, GRADIENT_ESTIMATORS[estimator]), 150, generator())
         for estimator in ("pathwise", "dreg")
         for inner in (1, 64)
     }

@@ -15,6 +15,7 @@ from pipeline.model.draws import draw_terms
 from pipeline.model.vae import VAE
 from pipeline.probability import sampling
 from pipeline.probability.distributions import reparameterise
+from pipeline.probability.schemes.registry import SCHEMES
 from pipeline.variance import blocks as block_estimates
 from pipeline.variance import study as variance
 from pipeline.variance.moments import image_moments, pool
@@ -214,7 +215,7 @@ def test_no_draw_is_decoded_twice() -> None:
     with torch.no_grad():
         for scheme in ("iid", "antithetic", "sobol"):
             seen.clear()
-            group = block_estimates.group_length(scheme, config())
+            group = SCHEMES[scheme].group(max(config().num_samples))
             q = vae.posterior(x)
             terms = draw_terms(vae, x, q, 1024, torch.Generator().manual_seed(0), scheme=scheme, group=group)
             assert terms.log_px_z.shape == (1024, 5)

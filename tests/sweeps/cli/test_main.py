@@ -11,32 +11,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from fake_trial import run_trial
+from child_environment import child_environment
+from recorded_sweep import TRIAL, record_sweep
 
 from sweeps.cli import main as cli
 from sweeps.record.folders import locked
-from sweeps.record.ledger import Ledger
-from sweeps.record.tables import collect
-from sweeps.search.plan import Plan
-from sweeps.search.planner import Planner
-from sweeps.specification.reading import parse
 
 Command = Callable[..., tuple[int, str, str]]
-TRIAL = {
-    "data": {"train_images": 128},
-    "model": {"latent_dim": 2, "network": {"name": "mlp", "hidden": [8]}},
-    "training": {"epochs": 2},
-    "evaluation": {
-        "max_images": 8,
-        "num_samples": 2,
-        "num_importance_samples": [1],
-        "gap_images": 0,
-        "prior_draws": 0,
-        "pictures": False,
-    },
-    "variance": {"images": 0, "gradient_repeats": 0},
-    "replicates": 2,
-}
 
 
 @pytest.fixture
@@ -58,23 +39,8 @@ def elbosweep(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """A runs folder with the sweep `done`: one failed trial among four; made without Ray."""
-    folder = tmp_path / "runs" / "done"
-    factors = {"model.latent_dim": [2, 4, 8, 16]}
-    spec = parse({"name": "done", "factors": factors, "base": TRIAL, "tracking": {"wandb": "disabled"}})
-    folder.mkdir(parents=True)
-    (folder / "spec.yaml").write_text(spec.written())
-    planner, ledger = Planner(spec, folder), Ledger(folder, "validation.elbo")
-    while isinstance(plan := planner.next(ledger.outcome), Plan):
-        ledger.start(plan)
-        if plan.number != 2:
-            run_trial(spec.trial(plan.overrides), ledger.trial_folder(plan.number), report=lambda epoch, metrics: None)
-        else:
-            (ledger.trial_folder(2) / "error.txt").write_text("Traceback\nRuntimeError: no luck\n")
-        ledger.conclude(plan.number)
-    collect(ledger, spec)
-    info = {"schema": 1, "name": "done", "state": "failed", "total": 4, "resources": {"workers": 2}}
-    (folder / "sweep.json").write_text(json.dumps(info))
+    """A runs folder with the sweep `done`: one failed trial among four."""
+    record_sweep(tmp_path / "runs")
     return tmp_path / "runs"
 
 
@@ -184,16 +150,12 @@ def test_force_does_not_destroy_for_a_bad_specification(elbosweep: Command, runs
     assert (runs / "done" / "trials.parquet").exists()
 
 
-def test_a_missing_package_says_what_to_install(elbosweep: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "sweeps.cli.status", None)
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    monkeypatch.delitem(sys.modules, "sweeps.search.planner", raising=False)
-    monkeypatch.delitem(sys.modules, "sweeps.running.sweep", raising=False)
-    monkeypatch.delitem(sys.modules, "sweeps.running.launch", raising=False)
-    monkeypatch.delitem(sys.modules, "sweeps.record.ledger", raising=False)
-    code, _, err = elbosweep("resume", "x")
-    assert code == 2
-    assert "needs optuna: pip install 'elbosweep[sweeps]'" in err
+def test_a_missing_package_says_what_to_install(tmp_path: Path) -> None:
+    program = "import sys; sys.modules['optuna'] = None; from sweeps.cli.main import main; main()"
+    command = [sys.executable, "-c", program, "resume", "x", "--runs-dir", str(tmp_path)]
+    done = subprocess.run(command, env=child_environment(), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "needs optuna: pip install 'elbosweep[sweeps]'" in done.stderr
 
 
 # --- reading a sweep ------------------------------------------------------------------------------------------------
@@ -348,15 +310,3 @@ def test_a_misspelt_key_of_a_trial_gets_the_one_that_was_meant(elbosweep: Comman
     (tmp_path / "tiny.yaml").write_text("training: {epochs: 2026-01-01}")
     said = "elbosweep: tiny.yaml: training.epochs: must be an integer, got '2026-01-01'\n"
     assert elbosweep("train", "tiny.yaml") == (2, "", said)
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["run", "--help"]])
-def test_help_needs_no_ray_and_no_torch(arguments: list[str]) -> None:
-    code = (
-        "import sys; from sweeps import cli\n"
-        f"sys.argv = ['elbosweep', *{arguments!r}]\n"
-        "try: cli.main()\n"
-        "except SystemExit as stopped: assert not stopped.code\n"
-        "assert not {'ray', 'torch', 'optuna', 'wandb', 'pandas'} & set(sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -18,7 +18,7 @@ from pipeline.trial import checkpoints
 from sweeps.record.damage import set_aside_damaged
 from sweeps.record.ledger import Ledger
 from sweeps.record.tables import collect
-from sweeps.running.callbacks import Suggester
+from sweeps.running.suggester import Suggester
 from sweeps.search.planner import Planner
 from sweeps.specification.reading import parse
 from sweeps.specification.spec import SweepSpec
@@ -38,10 +38,10 @@ TRIALS = 6
 def go_on(folder: Path, spec: SweepSpec = SPEC, most: int = 100) -> list[int]:
     """What a resume does, without Ray; gives back the trials that were run."""
     planner, ledger = Planner(spec, folder), Ledger(folder, *spec.search.modes)
-    suggester, ran = Suggester(planner, ledger, ledger.reconcile(planner.known)), []
+    suggester, ran = Suggester(planner, ledger, ledger.to_run_again(planner.plans)), []
     while len(ran) < most and isinstance(trial := suggester.suggest(""), dict):
         number = trial["number"]
-        run_trial(spec.trial(trial["overrides"]), ledger.trial_folder(number), report=lambda *_: None)
+        run_trial(trial["assignment"].config, ledger.trial_folder(number), report=lambda *_: None)
         ledger.conclude(number)
         ran.append(number)
     assert len(ran) == most or trial == Searcher.FINISHED

@@ -23,9 +23,9 @@ from sweeps.record.ledger import Ledger
 from sweeps.record.tables import LONG_TABLES, collect
 from sweeps.search.plan import Plan
 from sweeps.search.planner import Planner
+from sweeps.specification.options import TrackingConfig
 from sweeps.specification.reading import parse
 from sweeps.tracking.sync import sync
-from sweeps.tracking.trial_run import TrackingSettings
 from sweeps.tracking.trial_runs import TrialRuns, sweep_id
 
 FAILS, RUNS_ON = 1, 3
@@ -45,7 +45,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     folder.mkdir()
     planner, ledger = Planner(spec, folder), Ledger(folder, "validation.elbo")
-    runs = TrialRuns(folder, "demo", TrackingSettings(project="vae"))
+    runs = TrialRuns(folder, "demo", TrackingConfig(project="vae"))
     while isinstance(plan := planner.next(ledger.outcome), Plan):
         ledger.start(plan)
         runs.start(plan.number, spec.flat(plan.overrides), plan.phase)

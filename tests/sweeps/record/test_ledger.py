@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from fake_trial import bound, run_trial
+from fake_trial import FakeTrial, bound, run_trial
 
 from analysis import tables
 from pipeline.config import ConfigError, config_hash
@@ -34,10 +34,10 @@ def plan(spec: SweepSpec, number: int, **overrides: Any) -> Plan:
     return Plan(number, "factorial", overrides, config_hash(config), config.replicates)
 
 
-def run(ledger: Ledger, spec: SweepSpec, number: int, **overrides: Any) -> Plan:
+def run(ledger: Ledger, spec: SweepSpec, number: int, trial: FakeTrial = run_trial, **overrides: Any) -> Plan:
     planned = plan(spec, number, **overrides)
     ledger.start(planned)
-    run_trial(spec.trial(overrides), ledger.trial_folder(number), report=lambda epoch, metrics: None)
+    trial(spec.trial(overrides), ledger.trial_folder(number), report=lambda epoch, metrics: None)
     return planned
 
 
@@ -63,7 +63,7 @@ def test_a_trial_without_a_result_failed_with_the_reason_that_the_worker_left(tm
 
 def test_a_bound_that_is_not_finite_is_a_failure(tmp_path: Path, spec: SweepSpec) -> None:
     ledger = Ledger(tmp_path, METRIC)
-    run(ledger, spec, 0, **{"objective.free_bits": 3.0})
+    run(ledger, spec, 0, FakeTrial({"not_finite": {}}))
     record = ledger.conclude(0)
     assert (record.status, record.value) == ("failed", None)
     assert record.reason == "validation.elbo is not a finite number"
@@ -82,13 +82,11 @@ def test_a_damaged_result_is_set_aside(tmp_path: Path) -> None:
     assert (tmp_path / "result.json.damaged").exists()
 
 
-def test_reconcile_concludes_what_had_finished_unnoticed_and_gives_back_the_rest(
-    tmp_path: Path, spec: SweepSpec
-) -> None:
+def test_trials_to_run_again_are_those_that_had_not_finished_unnoticed(tmp_path: Path, spec: SweepSpec) -> None:
     ledger = Ledger(tmp_path, METRIC)
     plans = [run(ledger, spec, 0), plan(spec, 1, **{"model.latent_dim": 4}), plan(spec, 2, **{"model.latent_dim": 8})]
     ledger.start(plans[1])
-    assert ledger.reconcile(plans) == plans[1:]
+    assert ledger.to_run_again(plans) == plans[1:]
     assert [ledger.records[number].status for number in range(3)] == ["finished", "running", "running"]
 
 

@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
 import pytest
+import sweep_program
 import yaml
-from fake_trial import SWEEP, run_trial
+from fake_trial import FakeTrial, run_trial
+from programs import Program
 
+from pipeline.files import read_rows
 from sweeps.cli import main as cli
 from sweeps.cli import status
+from sweeps.machine.exit_codes import ExitCode
 from sweeps.record.ledger import Ledger
 from sweeps.record.reconciliation import Reconciliation, make_whole, reconcile
 from sweeps.record.tables import collect
+from sweeps.running.callbacks import Tracker
+from sweeps.running.sweep import Sweep
 from sweeps.search.plan import Plan
 from sweeps.search.planner import Planner
+from sweeps.specification.options import TrackingConfig
 from sweeps.specification.reading import parse
 from sweeps.specification.spec import SweepSpec
 from sweeps.tracking import offline, transaction_log
-from sweeps.tracking.trial_run import TrackingSettings, epoch_metrics, read_rows
+from sweeps.tracking.epochs import metrics_by_epoch
 from sweeps.tracking.trial_runs import TrialRuns
 
 FACTORS = {"model.latent_dim": [2, 4, 8]}
@@ -44,7 +47,7 @@ def complete(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = parse({"name": "demo", "factors": FACTORS, "base": {"training": {"epochs": 3}, "replicates": 2}})
     (folder / "spec.yaml").write_text(spec.written())
     planner, ledger = Planner(spec, folder), Ledger(folder, "validation.elbo")
-    runs = TrialRuns(folder, "demo", TrackingSettings())
+    runs = TrialRuns(folder, "demo", TrackingConfig())
     while isinstance(plan := planner.next(ledger.outcome), Plan):
         ledger.start(plan)
         runs.start(plan.number, spec.flat(plan.overrides), plan.phase)
@@ -75,7 +78,7 @@ def check(folder: Path) -> Reconciliation:
 
 
 def record_file(folder: Path, number: int) -> Path:
-    (found,) = [path for path in offline.record_files(folder) if offline.trial_number(path) == number]
+    (found,) = [path for path in offline.run_files(folder) if offline.trial_number(path) == number]
     return found
 
 
@@ -101,7 +104,7 @@ def run_a_trial_twice(folder: Path) -> None:
 
 
 def run_of_no_trial(folder: Path) -> None:
-    runs = TrialRuns(folder, "demo", TrackingSettings())
+    runs = TrialRuns(folder, "demo", TrackingConfig())
     runs.start(7, {}, "search")
     runs.close(120)
 
@@ -155,7 +158,7 @@ def test_runs_are_made_whole_from_the_trial_folders(folder: Path, damage: Any) -
 
 
 def test_a_failed_trial_whose_run_says_finished_is_a_gap(folder: Path) -> None:
-    runs = TrialRuns(folder, "demo", TrackingSettings())
+    runs = TrialRuns(folder, "demo", TrackingConfig())
     runs.start(FAILS, {}, "factorial")
     runs.finish(FAILS, folder / "trials" / f"{FAILS:04d}", "finished")
     runs.close(120)
@@ -165,52 +168,39 @@ def test_a_failed_trial_whose_run_says_finished_is_a_gap(folder: Path) -> None:
 # --- interrupts: a driver of its own, with W&B ----------------------------------------------------------------------
 
 
-def driver(command: str, folder: Path) -> subprocess.Popen[str]:
-    path = folder / "slow.yaml"
-    base = {"training": {"epochs": 6, "gradient_clip": 0.25}, "replicates": 2}
-    factors = {"model.latent_dim": [2, 4, 8], "objective.free_bits": [0.0, 1.0]}  # 1 fails at epoch 2
-    path.write_text(yaml.safe_dump({"name": "slow", "base": base, "factors": factors, "retries": 0}))
-    script = [
-        sys.executable,
-        str(SWEEP),
-        command,
-        str(folder),
-        str(path),
-        "2",
-    ]
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
-    return subprocess.Popen(script, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environ)
+def driver(command: str, folder: Path) -> Program:
+    """Six trials on two workers, three of which fail in their second epoch."""
+    base = {"training": {"epochs": 6}, "replicates": 2}
+    factors = {"model.latent_dim": [2, 4, 8], "training.batch_size": [64, 128]}
+    trial = FakeTrial({"raise": {"training.batch_size": 128}}, seconds=0.25)
+    tree = {"name": "slow", "base": base, "factors": factors, "retries": 0}
+    return sweep_program.start(command, folder, tree, trial)
 
 
-def wait_for_trials(folder: Path, count: int, process: subprocess.Popen[str]) -> None:
+def wait_for_trials(folder: Path, count: int, program: Program) -> None:
     """Until so many trials are over and another one has logged an epoch."""
-    until = time.monotonic() + 120
-    while True:
+
+    def reached() -> bool:
         logged = offline.count(folder / "slow").values()
         over = sum(seen.state in ("finished", "failed") for seen in logged)
-        if over >= count and any(seen.state == "running" and seen.epochs for seen in logged):
-            return
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < until, "the sweep does not get on"
-        time.sleep(0.4)
+        return over >= count and any(seen.state == "running" and seen.epochs for seen in logged)
+
+    program.wait_until(reached, f"{count} trials over and one under way", pause=0.4)
 
 
-def interrupt(folder: Path, process: subprocess.Popen[str], how: signal.Signals, after: int) -> str:
-    """Gives back what the driver said; the W&B runs that it closed were closed within 10 seconds."""
-    wait_for_trials(folder, after, process)
-    began = time.time()
-    process.send_signal(how)
-    said = process.communicate(timeout=60)[1]
-    ends = [path.stat().st_mtime - began for path in offline.record_files(folder / "slow") if offline.ended(path)]
-    assert max(ends) < 10
-    return said
+def interrupt(folder: Path, program: Program, how: signal.Signals, after: int) -> str:
+    """Gives back what the driver said; it closed its W&B runs before it ended."""
+    wait_for_trials(folder, after, program)
+    program.process.send_signal(how)
+    program.end(seconds=60)
+    assert all(offline.ended(path) for path in offline.run_files(folder / "slow")), program.said()
+    return program.said()
 
 
 def finish(folder: Path) -> str:
-    process = driver("resume", folder)
-    said = process.communicate(timeout=180)[1]
-    assert process.returncode == 1, said  # three of six trials fail by design
-    return said
+    with driver("resume", folder) as program:
+        assert program.end(seconds=180) == 1, program.said()  # three of six trials fail by design
+        return program.said()
 
 
 def assert_whole(folder: Path, said: str) -> None:
@@ -224,13 +214,14 @@ def assert_whole(folder: Path, said: str) -> None:
         assert seen.rows == seen.epochs == (6 if seen.state == "finished" else 1)
     for number in table.index[table["status"] == "finished"]:
         rows = offline.history(record_file(folder / "slow", number))
-        history = epoch_metrics(read_rows(folder / "slow" / "trials" / f"{number:04d}" / "history.jsonl"))
+        history = metrics_by_epoch(read_rows(folder / "slow" / "trials" / f"{number:04d}" / "history.jsonl"))
         logged = {row["epoch"]: row["validation.elbo"] for row in rows if "epoch" in row}
         assert logged == {epoch: metrics["validation.elbo"] for epoch, metrics in history.items()}
 
 
 def test_ctrl_c_closes_every_run_and_resume_makes_them_whole(tmp_path: Path) -> None:
-    said = interrupt(tmp_path, driver("run", tmp_path), signal.SIGINT, after=1)
+    with driver("run", tmp_path) as program:
+        said = interrupt(tmp_path, program, signal.SIGINT, after=1)
     assert "to go on: elbosweep resume slow" in said
     logged = offline.count(tmp_path / "slow")
     assert {seen.state for seen in logged.values()} <= {"finished", "failed", "interrupted"}
@@ -246,14 +237,9 @@ def test_ctrl_c_closes_every_run_and_resume_makes_them_whole(tmp_path: Path) -> 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("after", [0, 2, 4])
 def test_interrupted_anywhere(tmp_path: Path, how: signal.Signals, after: int) -> None:
-    process = driver("run", tmp_path)
-    if after:
-        interrupt(tmp_path, process, how, after)
-    else:
-        wait_for_trials(tmp_path, 0, process)
-        process.send_signal(how)
-        process.communicate(timeout=60)
-    assert process.returncode == 130
+    with driver("run", tmp_path) as program:
+        interrupt(tmp_path, program, how, after)
+        assert program.process.returncode == 130, program.said()
     assert "running" not in {seen.state for seen in offline.count(tmp_path / "slow").values()}
     assert_whole(tmp_path, finish(tmp_path))
 
@@ -261,10 +247,9 @@ def test_interrupted_anywhere(tmp_path: Path, how: signal.Signals, after: int) -
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [0, 1, 3])
 def test_killed_anywhere(tmp_path: Path, after: int) -> None:
-    process = driver("run", tmp_path)
-    wait_for_trials(tmp_path, after, process)
-    process.kill()
-    process.communicate()
+    with driver("run", tmp_path) as program:
+        wait_for_trials(tmp_path, after, program)
+        program.process.kill()
     assert "running" in {seen.state for seen in offline.count(tmp_path / "slow").values()}
     assert_whole(tmp_path, finish(tmp_path))
 
@@ -281,11 +266,11 @@ def test_the_mode_comes_from_the_flag_then_the_environment_then_the_specificatio
 ) -> None:
     seen: list[str] = []
 
-    def start(spec: SweepSpec, setting: object, *, force: bool) -> int:
-        seen.append(spec.tracking.wandb)
-        return 130
+    def run(sweep: Sweep, *, force: bool) -> ExitCode:
+        seen.append(sweep.spec.tracking.wandb)
+        return ExitCode.INTERRUPTED
 
-    monkeypatch.setattr("sweeps.running.sweep.start", start)
+    monkeypatch.setattr(Sweep, "run", run)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     if environment:
         monkeypatch.setenv("WANDB_MODE", environment)
@@ -298,22 +283,19 @@ def test_the_mode_comes_from_the_flag_then_the_environment_then_the_specificatio
 
 
 def test_runs_that_could_not_be_written_are_named_in_one_line(folder: Path) -> None:
-    from sweeps.running.callbacks import Tracker
-    from sweeps.running.launch import _close
-
     (folder / "broken").mkdir()
     (folder / "broken" / "wandb").write_text("in the way")
     said: list[str] = []
-    tracker = Tracker(folder / "broken", "demo", TrackingSettings(), lambda n: {}, lambda n: "search", said.append)
-    assert tracker.runs is not None
+    runs = TrialRuns(folder / "broken", "demo", TrackingConfig(), said.append)
     for number in (0, 2):
-        tracker.runs.start(number, {}, "search")
-    _close(tracker, Ledger(folder, "validation.elbo"), SimpleNamespace(warn=said.append), 10)  # type: ignore[arg-type]
+        runs.start(number, {}, "search")
+    spec = parse({"name": "demo", "factors": FACTORS})
+    Tracker(runs, Planner(spec, folder), Ledger(folder, "validation.elbo")).close(10)
     assert said[1:] == ["W&B: incomplete runs of trials 0, 2; the tables are the record"]
 
 
 def test_our_reader_counts_what_wandbs_own_reader_does(folder: Path) -> None:
-    files = offline.record_files(folder)
+    files = offline.run_files(folder)
     assert files
     for path in files:
         rows = [row["epoch"] for row in offline.history(path) if "epoch" in row]

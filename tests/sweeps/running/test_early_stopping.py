@@ -67,7 +67,7 @@ class Driver:
         """A process starts, or starts again after a crash."""
         self.planner, self.ledger = Planner(self.spec, self.folder), Ledger(self.folder, self.spec.search.metric)
         self.scheduler = EarlyStopping(self.spec, self.planner, self.ledger)
-        self.again = self.ledger.reconcile(self.planner.known)
+        self.again = self.ledger.to_run_again(self.planner.plans)
         self.running: dict[int, Iterator[bool]] = {}
 
     def run(self, crashes: int = 0) -> dict[int, Record]:

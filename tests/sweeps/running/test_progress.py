@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from sweeps.record.ledger import Ledger, Record, now
-from sweeps.running.progress import Progress, duration
+from sweeps.record.ledger import Ledger, Record
+from sweeps.record.times import duration, now
+from sweeps.running.progress import Progress
 from sweeps.search.plan import Plan
 
 
@@ -47,11 +48,13 @@ def test_the_smallest_is_best_when_it_is_minimised(tmp_path: Path) -> None:
 
 
 def test_time_left_follows_the_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
     shown, _ = progress(tmp_path)
     assert shown.seconds_left() is None
     shown.concluded(record(0, -1.0), 10)
     shown.concluded(record(1, -1.0), 10)
-    monkeypatch.setattr("time.monotonic", lambda: shown._began + 20.0)
+    clock[0] += 20.0
     assert shown.seconds_left() == pytest.approx(80.0)
 
 

@@ -2,74 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import random
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import optuna
 import pytest
 from fake_trial import bound
+from simulated_search import FACTORS, SPACE, bound_of, simulate, specification
 
-from pipeline.config import ConfigError
-from sweeps.search import study
-from sweeps.search.journal import repair
-from sweeps.search.plan import Outcome, Phase, Plan
+from pipeline.config import TrialConfig, config_hash
+from sweeps.search.plan import Outcome, Plan
 from sweeps.search.planner import Planner, Waiting
 from sweeps.specification.reading import parse
 from sweeps.specification.spec import SweepSpec
-
-FACTORS = {"model.latent_dim": [2, 4, 8, 16, 32]}
-SPACE = {
-    "training.learning_rate": {"float": [1e-4, 1e-2], "log": True},
-    "objective.name": {"choice": ["elbo", "iwae"]},
-    "objective.num_importance_samples": {"int": [2, 16]},
-    "model.network.hidden": {"choice": [[16], [32, 32]]},
-}
-
-
-def specification(**search: Any) -> SweepSpec:
-    settings = {"sampler": "tpe", "trials": 16, "window": 4, **search}
-    return parse({"name": "search", "factors": FACTORS, "space": SPACE, "search": settings})
-
-
-def bound_of(spec: SweepSpec) -> Callable[[Plan], Outcome]:
-    """The sixth trial fails, all others end with their fake bound."""
-
-    def outcome(plan: Plan) -> Outcome:
-        return Outcome("failed") if plan.number == 6 else Outcome("finished", bound(spec.trial(plan.overrides)))
-
-    return outcome
-
-
-def simulate(
-    spec: SweepSpec,
-    folder: Path,
-    *,
-    workers: int,
-    crash_after: tuple[int, ...] = (),
-    seed: int = 0,
-    outcome: Callable[[Plan], Outcome] | None = None,
-) -> list[Plan]:
-    """Run a sweep without Ray: trials end in random order; a crash tears the journal and forgets the process."""
-    order, outcomes, running = random.Random(seed), dict[int, Outcome](), list[Plan]()
-    outcome = outcome or bound_of(spec)
-    planner = Planner(spec, folder)
-    while True:
-        while len(running) < workers and isinstance(plan := planner.next(outcomes.get), Plan):
-            running.append(plan)
-        if not running:
-            return planner.known
-        ended = running.pop(order.randrange(len(running)))
-        outcomes[ended.number] = outcome(ended)
-        if len(outcomes) in crash_after:
-            if (folder / "study.journal").exists():
-                with (folder / "study.journal").open("ab") as journal:
-                    journal.write(b'{"op_code":4,"worker_id":"x","study')
-            planner = Planner(spec, folder)
-            running = [plan for plan in planner.known if plan.number not in outcomes]
 
 
 @pytest.fixture(scope="module")
@@ -96,16 +43,7 @@ def test_same_list_across_crashes(alone: list[Plan], tmp_path: Path, crashes: tu
 def test_another_seed_gives_another_list(alone: list[Plan], tmp_path: Path) -> None:
     other = simulate(specification(seed=1), tmp_path, workers=1)
     assert [plan.overrides for plan in other[:5]] == [plan.overrides for plan in alone[:5]]
-    assert all(mine.overrides != theirs.overrides for mine, theirs in zip(other[5:], alone[5:]))
-
-
-@pytest.mark.parametrize("sampler", ["random", "qmc", "tpe", "gp", "cmaes", "nsga2"])
-def test_every_sampler_is_deterministic_and_does_not_repeat_itself(tmp_path: Path, sampler: str) -> None:
-    spec = specification(sampler=sampler, trials=8)
-    first = simulate(spec, tmp_path, workers=1)
-    (tmp_path / "again").mkdir()
-    assert simulate(spec, tmp_path / "again", workers=3, crash_after=(6,)) == first
-    assert len({plan.overrides["training.learning_rate"] for plan in first if plan.phase == "search"}) == 8
+    assert all(one.overrides != another.overrides for one, another in zip(other[5:], alone[5:]))
 
 
 def test_conditional_keys_are_asked_only_where_they_exist(alone: list[Plan]) -> None:
@@ -172,13 +110,6 @@ def test_a_combination_that_cannot_be_run_is_planned_with_its_problem(tmp_path: 
     assert "power of two" in (plan.problem or "")
 
 
-def test_not_finite_is_not_usable() -> None:
-    assert Outcome("finished", -1.0).usable
-    assert not Outcome("finished", float("nan")).usable
-    assert not Outcome("finished", None).usable
-    assert not Outcome("failed", -1.0).usable
-
-
 def test_confirmation_trains_the_best_of_each_level_with_fresh_seeds(tmp_path: Path) -> None:
     tree = {
         "name": "confirm",
@@ -191,20 +122,6 @@ def test_confirmation_trains_the_best_of_each_level_with_fresh_seeds(tmp_path: P
     confirmed = [spec.trial(plan.overrides) for plan in plans if plan.phase == "confirm"]
     assert [(config.model.latent_dim, config.training.learning_rate) for config in confirmed] == [(2, 1e-3), (8, 1e-3)]
     assert all((config.replicates, config.first_replicate) == (5, 2) for config in confirmed)
-
-
-@pytest.mark.parametrize("cut", [1, 40, 200])
-def test_a_torn_journal_is_cut_back_to_what_is_whole(tmp_path: Path, cut: int) -> None:
-    path = tmp_path / "study.journal"
-    spec = specification(sampler="random", trials=3)
-    before = simulate(spec, tmp_path, workers=1)
-    content = path.read_bytes()
-    path.write_bytes(content[:-cut])
-    assert repair(path) > 0
-    assert path.with_name("study.journal.torn").read_bytes() == content[:-cut]
-    assert repair(path) == 0
-    known = Planner(spec, tmp_path).known
-    assert known == before[: len(known)]
 
 
 # --- several objectives, budgets, databases --------------------------------------------------------------------------
@@ -276,72 +193,24 @@ def test_when_time_is_up_only_confirmation_starts(tmp_path: Path) -> None:
     assert planner.ended == "budget.hours: 1 are used up after 3 trials"
 
 
-def test_a_database_holds_the_study_under_the_sweeps_name(alone: list[Plan], tmp_path: Path) -> None:
-    spec = specification(storage="sqlite:///study.sqlite")
-    assert simulate(spec, tmp_path, workers=3, crash_after=(4, 9), seed=3) == alone
-    assert not (tmp_path / "study.journal").exists()
-    storage = f"sqlite:///{tmp_path}/study.sqlite"
-    assert optuna.get_all_study_names(storage) == ["search"]
-    assert all(trial.state.is_finished() for trial in optuna.load_study(study_name="search", storage=storage).trials)
-    assert study.asked(spec, tmp_path) == set(range(21))
-
-
 def test_an_ask_that_a_crash_tore_is_asked_again_under_its_number(
     alone: list[Plan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a database nothing can be cut off: the trial is there, without its plan."""
     spec = specification(storage="sqlite:///study.sqlite")
-    plan = Planner._plan
+    planned = itertools.count()
 
-    def torn(self: Planner, number: int, phase: Phase, overrides: Mapping[str, Any]) -> Plan:
-        if number == 9:
+    def torn(config: TrialConfig) -> str:
+        if next(planned) == 9:
             raise KeyboardInterrupt
-        return plan(self, number, phase, overrides)
+        return config_hash(config)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Planner, "_plan", torn)
+        patch.setattr("sweeps.search.planner.config_hash", torn)
         with pytest.raises(KeyboardInterrupt):
             simulate(spec, tmp_path, workers=1)
     outcomes = {number: bound_of(spec)(alone[number]) for number in range(9)}
     planner = Planner(spec, tmp_path)
-    assert planner.known == alone[:9]
+    assert planner.plans == alone[:9]
     assert planner.next(outcomes.get) == alone[9]
     assert len(planner.study.trials) == 10
-
-
-def test_a_study_of_another_sweep_is_not_taken_over(tmp_path: Path) -> None:
-    spec = specification(storage=f"sqlite:///{tmp_path}/shared.sqlite", sampler="random", trials=1)
-    simulate(spec, tmp_path, workers=1)
-    with pytest.raises(ConfigError, match="already holds a study named 'search'"):
-        study.claim(spec, tmp_path / "other", force=False)
-    study.claim(spec, tmp_path / "other", force=True)
-    assert study.asked(spec, tmp_path) is None
-
-
-def test_no_password_is_written_down(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="must not hold a password") as error:
-        specification(storage="postgresql://me:hunter2@host/name")
-    assert "hunter2" not in str(error.value)
-    spec = specification(storage="sqlite:///${ELBOSWEEP_TEST_DB}.sqlite")
-    with pytest.raises(ConfigError, match="the environment variable ELBOSWEEP_TEST_DB is not set"):
-        Planner(spec, tmp_path)
-    monkeypatch.setenv("ELBOSWEEP_TEST_DB", "named")
-    Planner(spec, tmp_path)
-    assert (tmp_path / "named.sqlite").exists()
-
-
-def test_a_study_that_holds_pickles_is_opened_by_its_owner_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spec = specification(sampler="cmaes", trials=3)
-    Planner(spec, tmp_path)
-    monkeypatch.setattr("os.getuid", lambda: 12345)
-    with pytest.raises(ConfigError, match="belongs to another user"):
-        Planner(spec, tmp_path)
-    Planner(specification(sampler="tpe"), tmp_path)
-
-
-def test_a_database_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "study.sqlite").write_text("this is no database, whatever its name says" * 100)
-    with pytest.raises(ConfigError, match=r"search.storage: sqlite:///study.sqlite cannot be used: .*not a database"):
-        Planner(specification(storage="sqlite:///study.sqlite"), tmp_path)

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from simulated_search import simulate
 
 from sweeps.search.plan import Outcome, Plan
 from sweeps.search.planner import Planner
 from sweeps.search.refine import Level, levels_between, pooled_scale, widest
 from sweeps.specification.reading import parse
 from sweeps.specification.spec import SweepSpec
-from tests.sweeps.search.test_planner import simulate
 
 SCALE = 0.5
 

@@ -20,8 +20,8 @@ from pyarrow import fs
 from rich.console import Console
 
 from pipeline.config import ConfigError
-from sweeps.running import sweep
-from sweeps.running.ray_session import session
+from sweeps.running.ray_session import local_ray
+from sweeps.running.sweep import Setting, Sweep
 from sweeps.specification.reading import parse
 from sweeps.specification.spec import Resources, SweepSpec
 from sweeps.storage import storage as storage_module
@@ -151,11 +151,10 @@ def test_a_wrong_bucket_and_a_wrong_server_are_one_line(server: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(60)
 def test_a_server_that_is_not_there_is_one_line(server: str) -> None:
-    began = time.monotonic()
     with pytest.raises(ConfigError, match="the server cannot be reached"):
         Storage.parse("s3://bucket/p?endpoint_override=127.0.0.1:1&scheme=http").check()
-    assert time.monotonic() - began < 30
 
 
 def test_a_disk_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
@@ -258,7 +257,7 @@ def test_a_node_that_does_not_see_the_folder_says_so(tmp_path: Path) -> None:
 def one_ray(server: str) -> Iterator[None]:
     """Started after the credentials are in the environment, which the workers inherit."""
     ray.cloudpickle.register_pickle_by_value(fake_trial)
-    with session(Resources(workers=1)):
+    with local_ray(Resources(workers=1)):
         yield
     ray.cloudpickle.unregister_pickle_by_value(fake_trial)
 
@@ -267,9 +266,9 @@ def specification(name: str, **parts: Any) -> SweepSpec:
     return parse({"name": name, **TREE, **parts})
 
 
-def setting(runs_dir: Path, **parts: Any) -> sweep.Setting:
+def setting(runs_dir: Path, **parts: Any) -> Setting:
     quiet = Console(quiet=True)
-    return sweep.Setting(runs_dir, workers=1, function=fake_trial.run_trial, console=quiet, **parts)
+    return Setting(runs_dir, workers=1, function=fake_trial.run_trial, console=quiet, **parts)
 
 
 def trials(runs_dir: Path, name: str) -> pd.DataFrame:
@@ -279,7 +278,7 @@ def trials(runs_dir: Path, name: str) -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
     folder = tmp_path_factory.mktemp("runs")
-    assert sweep.start(specification("plain"), setting(folder)) == 0
+    assert Sweep(specification("plain"), setting(folder)).run() == 0
     return trials(folder, "plain")
 
 
@@ -288,16 +287,16 @@ def test_the_table_is_the_same_with_a_storage_and_the_sweep_goes_on_elsewhere(
 ) -> None:
     """The first machine is gone: what its storage holds is three finished trials and one that was running."""
     spec = specification("kept")
-    assert sweep.start(spec, setting(tmp_path / "one", storage=url)) == 0
+    assert Sweep(spec, setting(tmp_path / "one", storage=url)).run() == 0
     pd.testing.assert_frame_equal(trials(tmp_path / "one", "kept")[COLUMNS], reference[COLUMNS], check_exact=True)
     with pytest.raises(ConfigError, match="exists: say `elbosweep resume kept`, or --force"):
-        sweep.start(spec, setting(tmp_path / "two", storage=url))
+        Sweep(spec, setting(tmp_path / "two", storage=url)).run()
     assert not (tmp_path / "two" / "kept").exists()
     folder = Storage.parse(url) / "kept" / "trials" / "0003"
     folder.delete("result.json")
     folder.write("epoch.json", b'{"epoch": 1}')
     folder.write("trial.json", (folder.read("trial.json") or b"").replace(b'"finished"', b'"running"'))
-    assert sweep.resume("kept", setting(tmp_path / "two", storage=url)) == 0
+    assert Sweep.resume("kept", setting(tmp_path / "two", storage=url)) == 0
     pd.testing.assert_frame_equal(trials(tmp_path / "two", "kept")[COLUMNS], reference[COLUMNS], check_exact=True)
     assert starts(tmp_path / "two" / "kept") == [[1], [1], [1], [1, 2]], "only the running one, from its checkpoint"
     written = [path.read_text(errors="replace") for path in (tmp_path / "two").rglob("*") if path.is_file()]
@@ -333,7 +332,7 @@ def test_a_new_sweep_finds_nothing_of_an_older_one(url: str, force: bool) -> Non
 
 def test_no_such_sweep_in_the_storage(url: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such sweep, got 'nothing'"):
-        sweep.resume("nothing", setting(tmp_path, storage=url))
+        Sweep.resume("nothing", setting(tmp_path, storage=url))
     assert not (tmp_path / "nothing").exists()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from child_environment import ROOT, child_environment
 from wandb_server import KEY, serving
 
 from pipeline.config import ConfigError
@@ -95,10 +96,9 @@ def test_workspace_and_report_are_saved_online(tmp_path: Path) -> None:
         "print(*publish(VIEW), sep='\\n')"
     )
     with serving() as server:
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+        environ = {name: value for name, value in child_environment().items() if not name.startswith("WANDB_")}
         environ |= {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, "WANDB_DIR": str(tmp_path)}
-        root = Path(__file__).parents[3]
-        done = subprocess.run([sys.executable, "-c", script], cwd=root, env=environ, capture_output=True, text=True)
+        done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     saved = [request for request in server.requests if request.operation.lower().startswith("upsertview")]
     views = [json.loads(request.body)["variables"] for request in saved]

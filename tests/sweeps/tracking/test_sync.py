@@ -11,8 +11,8 @@ from wandb_server import KEY, Request, WandbServer, serving
 
 from pipeline.config import ConfigError
 from sweeps.tracking import offline, transaction_log
+from sweeps.tracking.epochs import metrics_by_epoch
 from sweeps.tracking.sync import CLIENT_RETRIES, sync
-from sweeps.tracking.trial_run import epoch_metrics
 from sweeps.tracking.trial_runs import TrialRuns
 
 
@@ -33,14 +33,14 @@ def server(monkeypatch: pytest.MonkeyPatch, no_account: None) -> Iterator[WandbS
         yield running
 
 
-def offline_sweep(run_folder: Path, trials: int, epochs: int = 3) -> list[str]:
+def offline_sweep(sweep_folder: Path, trials: int, epochs: int = 3) -> list[str]:
     """Finished trials with offline runs. Returns the run ids."""
-    runs = TrialRuns(run_folder, "demo")
+    runs = TrialRuns(sweep_folder, "demo")
     for number in range(trials):
         runs.start(number, CONFIG, "search")
-        runs.finish(number, write_trial(run_folder, number, epochs), "finished")
+        runs.finish(number, write_trial(sweep_folder, number, epochs), "finished")
     runs.close(120)
-    return [path.stem.removeprefix("run-") for path in offline.record_files(run_folder)]
+    return [path.stem.removeprefix("run-") for path in offline.run_files(sweep_folder)]
 
 
 def epochs_of(server: WandbServer, run_id: str) -> list[int]:
@@ -52,7 +52,7 @@ def test_everything_arrives_once_and_a_second_sync_sends_nothing(tmp_path: Path,
     receipt = sync(tmp_path, limit=2)
     assert receipt.complete
     assert sorted(server.runs) == sorted(ids)
-    expected = epoch_metrics(history_rows(3))
+    expected = metrics_by_epoch(history_rows(3))
     for run_id in ids:
         rows = [row for row in server.runs[run_id].history if "epoch" in row]
         assert {
@@ -197,7 +197,7 @@ def test_transaction_log_is_read_back_at_every_block_boundary(tmp_path: Path, si
 
 def test_transaction_log_of_the_client_is_copied_byte_for_byte(tmp_path: Path) -> None:
     offline_sweep(tmp_path, 1, epochs=60)
-    (file,) = offline.record_files(tmp_path)
+    (file,) = offline.run_files(tmp_path)
     transaction_log.without_first_rows(file, tmp_path / "same", 0)
     assert (tmp_path / "same").read_bytes() == file.read_bytes()
     assert file.stat().st_size > transaction_log.BLOCK

@@ -3,7 +3,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import pickle
 import shutil
 import signal
 import subprocess
@@ -12,19 +11,19 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from child_environment import ROOT, child_environment
 from trial_folders import CONFIG, METRICS, history_rows, log_epochs, variance_rows, write_trial
 from wandb_server import KEY, serving
 
 from pipeline.config import flatten
-from sweeps.tracking import offline, online
-from sweeps.tracking.trial_run import TrackingSettings, epoch_metrics, metrics_of
+from pipeline.means import report_metrics
+from sweeps.specification.options import TrackingConfig
+from sweeps.tracking import client, offline, online
+from sweeps.tracking.epochs import metrics_by_epoch, metrics_of
 from sweeps.tracking.trial_runs import TrialRuns, choose_mode, sweep_id
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +43,7 @@ def make_runs(tmp_path: Path, warnings_shown: list[str]) -> Iterator[Callable[..
     made: list[TrialRuns] = []
 
     def make(**settings: Any) -> TrialRuns:
-        made.append(TrialRuns(tmp_path, "demo", TrackingSettings(**settings), warnings_shown.append))
+        made.append(TrialRuns(tmp_path, "demo", TrackingConfig(**settings), warnings_shown.append))
         return made[-1]
 
     yield make
@@ -52,9 +51,9 @@ def make_runs(tmp_path: Path, warnings_shown: list[str]) -> Iterator[Callable[..
         runs.close()
 
 
-def rows_of(run_folder: Path, number: int) -> dict[int, dict[str, float]]:
+def rows_of(sweep_folder: Path, number: int) -> dict[int, dict[str, float]]:
     """Epoch -> metrics of the trial's only run; W&B's own columns left out."""
-    (file,) = [path for path in offline.record_files(run_folder) if offline.trial_number(path) == number]
+    (file,) = [path for path in offline.run_files(sweep_folder) if offline.trial_number(path) == number]
     rows = [row for row in offline.history(file) if "epoch" in row]
     assert len({row["epoch"] for row in rows}) == len(rows)
     return {
@@ -62,8 +61,8 @@ def rows_of(run_folder: Path, number: int) -> dict[int, dict[str, float]]:
     }
 
 
-def run_record(run_folder: Path) -> dict[str, Any]:
-    (file,) = offline.record_files(run_folder)
+def run_record(sweep_folder: Path) -> dict[str, Any]:
+    (file,) = offline.run_files(sweep_folder)
     return next(record["run"] for record in offline.read(file) if record["type"] == "run")
 
 
@@ -78,7 +77,7 @@ def test_each_trial_is_one_run_and_its_rows_are_those_of_the_record(
     for number in (0, 1, 11):
         runs.finish(number, write_trial(tmp_path, number, 4), "finished")
     runs.close()
-    expected = epoch_metrics(history_rows(4))
+    expected = metrics_by_epoch(history_rows(4))
     assert [rows_of(tmp_path, number) for number in (0, 1, 11)] == [expected] * 3
     logged = offline.count(tmp_path)
     assert {(seen.rows, seen.epochs, seen.state) for seen in logged.values()} == {(5, 5, "finished")}
@@ -92,14 +91,14 @@ def test_documented_command_reads_the_same_rows(tmp_path: Path, make_runs: Calla
     runs.start(3, CONFIG, "search")
     runs.finish(3, write_trial(tmp_path, 3, 4), "finished")
     runs.close()
-    (file,) = offline.record_files(tmp_path)
+    (file,) = offline.run_files(tmp_path)
     command = [*offline.wandb_command(), "leet", "inspect", "--json", str(file.parent)]
     environ = {**os.environ, "WANDB_MODE": "offline", "WANDB_ERROR_REPORTING": "false"}
     output = subprocess.run(command, capture_output=True, text=True, env=environ, check=True).stdout
     records = [json.loads(line) for line in output.splitlines()]
     assert records == list(offline.read(file))
     rows = [record["history"]["item"] for record in records if record["type"] == "history"]
-    expected = epoch_metrics(history_rows(4))
+    expected = metrics_by_epoch(history_rows(4))
     assert [row["_step"] for row in rows] == [0, 1, 2, 3, 4, 5]
     for row in rows[:5]:
         assert {name: value for name, value in row.items() if name[0] != "_"} == {
@@ -126,7 +125,7 @@ def test_summary_pictures_and_variance_table(tmp_path: Path, make_runs: Callable
     runs.start(0, CONFIG, "search")
     runs.finish(0, write_trial(tmp_path, 0, 3), "finished")
     runs.close()
-    (file,) = offline.record_files(tmp_path)
+    (file,) = offline.run_files(tmp_path)
     summary: dict[str, Any] = {}
     for record in offline.read(file):
         if record["type"] == "summary":
@@ -151,7 +150,7 @@ def test_summary_keeps_the_best_bound_of_a_trial_that_was_interrupted(
     for epoch, bound in enumerate((-300.0, -100.0, -200.0)):
         runs.log(0, epoch, {"validation.elbo": bound, "validation.bits_per_dim": -bound / 100})
     runs.close()
-    (file,) = offline.record_files(tmp_path)
+    (file,) = offline.run_files(tmp_path)
     updates = [record["summary"]["update"] for record in offline.read(file) if record["type"] == "summary"]
     last = [update for update in updates if "validation.elbo" in update][-1]
     assert last["validation.elbo"] == {"max": -100}
@@ -168,7 +167,7 @@ def test_checkpoints_travel_as_artifact(
     runs.start(0, CONFIG, "search")
     runs.finish(0, folder, "finished")
     runs.close()
-    (file,) = offline.record_files(tmp_path)
+    (file,) = offline.run_files(tmp_path)
     found = [record["artifact"] for record in offline.read(file) if record["type"] == "artifact"]
     checkpoints = [len(item["manifest"]["contents"]) for item in found if item["type"] == "checkpoint"]
     assert checkpoints == ([] if files is None else [files])
@@ -186,7 +185,7 @@ def test_the_report_is_an_artifact_of_a_run_of_its_own_and_replaces_the_one_befo
         runs.report(report)
         runs.close()
     assert run_record(tmp_path)["job_type"] == "report"
-    (file,) = offline.record_files(tmp_path)
+    (file,) = offline.run_files(tmp_path)
     (artifact,) = [record["artifact"] for record in offline.read(file) if record["type"] == "artifact"]
     assert artifact["type"] == "report"
     assert sorted(entry["path"] for entry in artifact["manifest"]["contents"]) == ["figures/bound.svg", "index.html"]
@@ -217,7 +216,7 @@ def test_end_of_a_trial_is_the_state_of_its_run(
     runs.finish(0, write_trial(tmp_path, 0, 1, finished=False), status)
     runs.close()
     assert offline.count(tmp_path)[0].state == ("failed" if status == "failed" else "finished")
-    (file,) = offline.record_files(tmp_path)
+    (file,) = offline.run_files(tmp_path)
     updates = [record["summary"]["update"] for record in offline.read(file) if record["type"] == "summary"]
     assert [update["status"] for update in updates if "status" in update][-1] == status
 
@@ -250,14 +249,12 @@ def test_a_sweep_made_anew_under_an_old_name_is_another_sweep(tmp_path: Path) ->
     assert sweep_id(tmp_path / "b", "my sweep/1") != first
 
 
-def test_epoch_metrics_are_what_the_trial_reported() -> None:
-    from pipeline.trial.train import report_metrics
-
+def test_epochs_from_the_record_are_what_the_trial_reported() -> None:
     rows = history_rows(3, replicates=3)
-    for epoch, metrics in epoch_metrics(rows).items():
-        reported = metrics_of(report_metrics([row for row in rows if row["epoch"] == epoch]))
-        assert metrics == pytest.approx(reported, rel=1e-14)
-        assert metrics.keys() == reported.keys()
+    reports = {epoch: report_metrics([row for row in rows if row["epoch"] == epoch]) for epoch in range(4)}
+    assert metrics_by_epoch(rows) == {epoch: metrics_of(report) for epoch, report in reports.items()}
+    assert "step" in reports[1]
+    assert "step" not in metrics_by_epoch(rows)[1]
 
 
 # --- interrupts and gaps: every epoch present exactly once ----------------------------------------------------------
@@ -270,14 +267,15 @@ def test_after_a_kill_the_resumed_run_is_whole(
     script = f"""
         import time
         from pathlib import Path
-        from sweeps.recorder import TrialRuns
+        from sweeps.tracking.trial_runs import TrialRuns
         from trial_folders import CONFIG, log_epochs
         runs = TrialRuns(Path({str(tmp_path)!r}), "demo")
         runs.start(0, CONFIG, "search")
         log_epochs(runs, 0, range(10))
         time.sleep(60)
     """
-    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT)
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    process = subprocess.Popen(command, cwd=ROOT, env=child_environment())
     try:
         assert wait_for(lambda: 0 in (seen := offline.count(tmp_path)) and seen[0].epochs >= 8, 40)
     finally:
@@ -290,7 +288,7 @@ def test_after_a_kill_the_resumed_run_is_whole(
     log_epochs(runs, 0, range(7, 13))
     runs.finish(0, write_trial(tmp_path, 0, 12), "finished")
     runs.close()
-    assert rows_of(tmp_path, 0) == epoch_metrics(history_rows(12))
+    assert rows_of(tmp_path, 0) == metrics_by_epoch(history_rows(12))
     assert offline.count(tmp_path)[0].state == "finished"
     assert warnings_shown == []
 
@@ -304,7 +302,7 @@ def test_epochs_that_were_never_reported_come_from_the_record(
     log_epochs(runs, 0, range(4, 6))
     runs.finish(0, write_trial(tmp_path, 0, 7), "finished")
     runs.close()
-    assert rows_of(tmp_path, 0) == epoch_metrics(history_rows(7))
+    assert rows_of(tmp_path, 0) == metrics_by_epoch(history_rows(7))
 
 
 def test_a_repeated_epoch_is_logged_once(tmp_path: Path, make_runs: Callable[..., TrialRuns]) -> None:
@@ -359,7 +357,7 @@ def test_runs_survive_the_death_of_the_wandb_service(
         runs.finish(number, write_trial(tmp_path, number, 5), "finished")
     runs.close()
     for number in range(2):
-        assert rows_of(tmp_path, number) == epoch_metrics(history_rows(5))
+        assert rows_of(tmp_path, number) == metrics_by_epoch(history_rows(5))
     assert (warnings_shown, runs.degraded) == ([], set())
 
 
@@ -383,7 +381,7 @@ def test_full_disk_costs_one_warning(tmp_path: Path) -> None:
     script = f"""
         import resource
         from pathlib import Path
-        from sweeps.recorder import TrialRuns
+        from sweeps.tracking.trial_runs import TrialRuns
         from trial_folders import CONFIG
         resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, 30_000))
         runs = TrialRuns(Path({str(tmp_path)!r}), "demo", warn=print)
@@ -392,7 +390,8 @@ def test_full_disk_costs_one_warning(tmp_path: Path) -> None:
         runs.close(300)
         print(sorted(runs.degraded))
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], cwd=ROOT, capture_output=True, text=True)
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    done = subprocess.run(command, cwd=ROOT, env=child_environment(), capture_output=True, text=True)
     warning, degraded = done.stdout.splitlines()
     assert "the W&B copy of trial 0 is incomplete" in warning
     assert degraded == "[0]"
@@ -404,7 +403,7 @@ def test_full_disk_costs_one_warning(tmp_path: Path) -> None:
 
 
 def test_disabled_writes_nothing(tmp_path: Path, make_runs: Callable[..., TrialRuns]) -> None:
-    runs = make_runs(mode="disabled")
+    runs = make_runs(wandb="disabled")
     runs.start(0, CONFIG, "search")
     runs.finish(0, write_trial(tmp_path, 0, 1), "finished")
     runs.close()
@@ -465,7 +464,7 @@ def test_online_runs_arrive_and_the_key_stays_secret(
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         restart_service()
-        runs = make_runs(mode="online")
+        runs = make_runs(wandb="online")
         runs.start(0, CONFIG, "search")
         log_epochs(runs, 0, range(3))
         runs.finish(0, write_trial(tmp_path, 0, 4), "finished")
@@ -488,12 +487,12 @@ def test_server_that_dies_in_mid_run_leaves_a_whole_offline_run(
     make_runs: Callable[..., TrialRuns],
     warnings_shown: list[str],
 ) -> None:
-    monkeypatch.setattr("sweeps.tracking.trial_run.FINISH_SECONDS", 1.0)
+    monkeypatch.setitem(client.SETTINGS, "finish_timeout", 1.0)
     with serving() as server:
         monkeypatch.setenv("WANDB_BASE_URL", server.url)
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         restart_service()
-        runs = make_runs(mode="online")
+        runs = make_runs(wandb="online")
         runs.start(0, CONFIG, "search")
         log_epochs(runs, 0, range(3))
         assert wait_for(lambda: len(server.runs) == 1, 20)
@@ -501,7 +500,7 @@ def test_server_that_dies_in_mid_run_leaves_a_whole_offline_run(
         runs.finish(0, write_trial(tmp_path, 0, 4), "finished")
         runs.close(30)
         restart_service()
-    assert rows_of(tmp_path, 0) == epoch_metrics(history_rows(4))
+    assert rows_of(tmp_path, 0) == metrics_by_epoch(history_rows(4))
     assert offline.count(tmp_path)[0].state == "finished"
     assert [line for line in warnings_shown if "W&B goes on offline" in line] == warnings_shown
     assert len(warnings_shown) == 1
@@ -518,7 +517,7 @@ def restart_service() -> None:
 OFFLINE_SWEEP = """
     import sys
     from pathlib import Path
-    from sweeps.recorder import TrialRuns
+    from sweeps.tracking.trial_runs import TrialRuns
     from trial_folders import CONFIG
     folder = Path(sys.argv[1])
     runs = TrialRuns(folder, "demo")
@@ -532,7 +531,7 @@ OFFLINE_SWEEP = """
 def test_offline_asks_no_server_even_with_a_key_at_hand(tmp_path: Path) -> None:
     write_trial(tmp_path, 0, 2)
     with serving() as server:
-        environ = {**os.environ, "WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, "HTTPS_PROXY": server.url}
+        environ = child_environment(WANDB_BASE_URL=server.url, WANDB_API_KEY=KEY, HTTPS_PROXY=server.url)
         command = [sys.executable, "-c", textwrap.dedent(OFFLINE_SWEEP), str(tmp_path)]
         subprocess.run(command, cwd=ROOT, env=environ, check=True)
         assert server.requests == []
@@ -545,38 +544,10 @@ def test_offline_connects_nowhere_outside_the_loopback(tmp_path: Path) -> None:
     trace = tmp_path / "connections"
     watch = ["strace", "-f", "-qq", "-e", "trace=connect,sendto", "-e", "signal=none", "-o", str(trace)]
     command = [*watch, sys.executable, "-c", textwrap.dedent(OFFLINE_SWEEP), str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=ROOT, env=child_environment(), capture_output=True, text=True)
     if not trace.is_file() or "Operation not permitted" in done.stderr:
         pytest.skip("strace may not trace here")
     assert offline.count(tmp_path)[0].epochs == 3
     addresses = [line for line in trace.read_text().splitlines() if "AF_INET" in line]
     outside = [line for line in addresses if '"127.0.0.1"' not in line and '"::1"' not in line]
     assert outside == []
-
-
-# --- Tune -----------------------------------------------------------------------------------------------------------
-
-
-def test_callback_follows_tunes_events_and_can_be_pickled(tmp_path: Path, warnings_shown: list[str]) -> None:
-    from sweeps.running.wandb_callback import WandbCallback
-
-    callback = WandbCallback(
-        tmp_path, "demo", TrackingSettings(), lambda number: CONFIG, lambda number: "search", warnings_shown.append
-    )
-    trials = [SimpleNamespace(config={"number": number}) for number in range(3)]
-    for trial in trials:
-        callback.on_trial_start(0, trials, trial)
-        for epoch, metrics in epoch_metrics(history_rows(2)).items():
-            tunes_own = {"training_iteration": epoch + 1, "done": False, "time_total_s": 1.5, "pid": 7}
-            callback.on_trial_result(0, trials, trial, {"epoch": epoch, **metrics, **tunes_own})
-    copy = pickle.loads(pickle.dumps(callback))
-    assert copy.runs is None
-    copy.on_trial_start(0, trials, trials[0])
-    write_trial(tmp_path, 0, 2)
-    callback.on_trial_complete(0, trials, trials[0])
-    callback.on_trial_complete(0, trials, trials[1])
-    callback.on_trial_error(0, trials, trials[2])
-    callback.on_experiment_end(trials)
-    assert [seen.state for seen in offline.count(tmp_path).values()] == ["finished", "finished", "failed"]
-    assert rows_of(tmp_path, 1) == epoch_metrics(history_rows(2))
-    assert warnings_shown == []
