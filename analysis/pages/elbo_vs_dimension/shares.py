@@ -10,7 +10,7 @@ from analysis.statistics import answers
 from analysis.statistics.few_seeds.factor_shares import INTERACTIONS, SEEDS
 from analysis.tables import Sweep
 from analysis.tables.columns import BOUND, FACTORIAL
-from analysis.wording import label, listed
+from analysis.wording import count, label, listed
 
 CERTAIN = 0.05
 """A factor is named where its F-test has a p-value below."""
@@ -40,7 +40,7 @@ def blocks(sweep: Sweep) -> list[Block]:
             table.assign(source=shown["source"]),
             name="source",
             x=figures.Axis("share", f"share of the variation in {BOUND}"),
-            texts=[f"{share:.0%}" for share in table["share"]],
+            texts=[_percent(share) for share in table["share"]],
             title="What the variation goes with",
         ),
         "Share of the variation between the replicates of the design by factor",
@@ -48,7 +48,7 @@ def blocks(sweep: Sweep) -> list[Block]:
     )
     caption = (
         "Analysis of variance of the designed trials (type II), with the seeds within a cell as the error; eta "
-        "squared. Trials of a search take no part."
+        f"squared. Trials of a search take no part. n = {count(int(table['degrees'].sum()) + 1, 'replicate')}."
     )
     return [
         heading,
@@ -62,7 +62,7 @@ def sentence(table: pd.DataFrame) -> str:
     factors = table[~table["source"].isin([INTERACTIONS, SEEDS])]
     certain = factors[factors["p_value"] < CERTAIN]
     left = float(table.loc[table["source"] == SEEDS, "share"].iloc[0])
-    seeds = f"{left:.0%} is what another seed changes"
+    seeds = f"{_percent(left)} is what another seed changes"
     if certain.empty:
         return f"No factor of the design shows more variation in {label(BOUND)} than seeds do: {seeds}."
     said = [
@@ -79,4 +79,9 @@ def _words(source: str) -> str:
 
 def _share(share: float, low: float, high: float) -> str:
     """`64 % [38, 75]`."""
-    return f"{share:.0%}" if low != low else f"{100 * share:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
+    return _percent(share) if low != low else f"{_percent(share)} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def _percent(share: float) -> str:
+    """`64 %`."""
+    return f"{100 * share:.0f} %"

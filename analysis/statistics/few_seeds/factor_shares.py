@@ -29,8 +29,9 @@ def factor_shares(
 
     Sums of squares are of type II (each main effect beside all others), which in a complete design add up; what the
     cells' means show beyond main effects is one row of interactions, and the error is the spread of the seeds within
-    the cells. The interval inverts the noncentral F distribution (Steiger 2004): the share that the design's population
-    would have, lambda / (lambda + the other effects' lambda + N).
+    the cells. Shares are of the sum of these rows: where a design lacks cells, what its factors explain together and no
+    one of them alone is nobody's. The interval inverts the noncentral F distribution (Steiger 2004): the share that the
+    design's population would have, lambda / (lambda + the other effects' lambda + N).
 
     Args:
         frame: One row per replicate of the design.
@@ -63,7 +64,7 @@ def factor_shares(
     if cell_degrees > 0:
         rows.append((INTERACTIONS, cell_degrees, additive - within))
     table = pd.DataFrame(rows, columns=["source", "degrees", "sum_of_squares"])
-    return _shares(table, within, error_degrees, total, len(y), confidence)
+    return _shares(table, within, error_degrees, len(y), confidence)
 
 
 def _columns(dummies: dict[str, Floats], names: list[str]) -> Floats:
@@ -78,12 +79,11 @@ def _residual(y: Floats, design: Floats) -> tuple[float, int]:
     return float(np.sum((y - design @ coefficients) ** 2)), int(rank)
 
 
-def _shares(
-    table: pd.DataFrame, within: float, error_degrees: int, total: float, n: int, confidence: float
-) -> pd.DataFrame:
+def _shares(table: pd.DataFrame, within: float, error_degrees: int, n: int, confidence: float) -> pd.DataFrame:
     """F, p, share and interval of each source, and the row of the seeds."""
     error = within / error_degrees
     table = table.assign(sum_of_squares=table["sum_of_squares"].clip(lower=0.0))
+    total = float(table["sum_of_squares"].sum()) + within
     degrees = table["degrees"].to_numpy(float)
     mean_squares = table["sum_of_squares"].to_numpy() / degrees
     table["f"] = mean_squares / error if error > 0 else np.inf

@@ -21,7 +21,7 @@ def test_the_sentence_names_the_certain_factors_with_their_shares(tmp_path: Path
         in figure.sentence
     )
     left = table.frame.set_index("source").loc["seeds", "share"]
-    assert f"{left:.0%} is what another seed changes" in figure.sentence
+    assert f"{100 * left:.0f} % is what another seed changes" in figure.sentence
 
 
 def test_without_seeds_to_judge_by_it_says_so_and_a_search_has_no_shares(tmp_path: Path) -> None:

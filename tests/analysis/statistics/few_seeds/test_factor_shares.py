@@ -47,6 +47,15 @@ def test_a_missing_cell_is_no_error_and_a_lost_seed_changes_little() -> None:
     assert np.isfinite(factor_shares(holed, "y", ["a", "b"])["share"]).all()
 
 
+def test_in_a_design_with_holes_the_shares_still_add_up_and_lie_in_their_intervals() -> None:
+    frame = design(30.0, interaction=1.0)
+    holed = frame[~((frame["a"] == 3) & (frame["b"] == 1)) & ~((frame["a"] == 0) & (frame["b"] == 0))]
+    table = factor_shares(holed, "y", ["a", "b"])
+    assert table["share"].sum() == pytest.approx(1.0)
+    known = table[table["source"] != SEEDS]
+    assert known["share"].between(known["low"], known["high"]).all()
+
+
 def test_no_replicates_or_no_factor_gives_nothing() -> None:
     assert factor_shares(design(1.0, seeds=1), "y", ["a", "b"]).empty
     assert factor_shares(design(1.0).assign(a=1), "y", ["a"]).empty
