@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from analysis import figures
 from analysis.document.blocks import Figure, Panel
 from analysis.figures import theme
-from analysis.pages.common import counted, spread, sufficient
+from analysis.pages.common import counted, floor_without_z, spread, sufficient
 from analysis.statistics.answers import best_curve
 from analysis.statistics.headline import BEST, CELL, Headline
 from analysis.tables import Sweep
@@ -43,7 +43,7 @@ def bound(sweep: Sweep, chosen: Headline) -> Figure:
         chosen,
         chosen.means(BOUND),
         best_curve(chosen),
-        _floor(sweep),
+        floor_without_z(sweep),
         _ppca(sweep, chosen),
         _nats_per_bit(chosen.replicates),
     )
@@ -104,6 +104,10 @@ def sentence(means: pd.DataFrame, best: pd.Series, floor: float) -> str:
             f", {abs(top['mean'] - floor):.1f} nats {'above' if top['mean'] > floor else 'below'} a "
             "histogram that uses no z"
         )
+    if len(means) > 1:
+        text += (
+            f"; as the highest of {len(means)} means it is partly luck, which the Overview's first answer allows for"
+        )
     if np.isfinite(best["sufficient"]):
         text += f"; on that curve {sufficient(best)}"
     elif best["note"]:
@@ -123,13 +127,6 @@ def _right_is_free(means: pd.DataFrame, floor: float) -> bool:
     """Whether the curves are farther from the floor at the largest D than at the smallest."""
     away = (means["mean"] - floor).abs().groupby(means[DIMENSION]).min().sort_index()
     return bool(away.iloc[-1] >= away.iloc[0])
-
-
-def _floor(sweep: Sweep) -> float:
-    """The bound of a histogram of each pixel on the test split; NaN where the sweep did not write it."""
-    rows = sweep.references
-    rows = rows[(rows["reference"] == "histogram_floor") & (rows["split"] == "test")]
-    return float(rows["nats"].iloc[0]) if len(rows) else np.nan
 
 
 def _ppca(sweep: Sweep, chosen: Headline) -> pd.DataFrame:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 
+import numpy as np
 import pandas as pd
 
 from analysis.document.blocks import Figure, Panel, Table
 from analysis.pages.common import counted
 from analysis.pages.elbo_vs_dimension.curve import against_dimension
+from analysis.statistics.comparisons import LEVEL, paired_p_value
 from analysis.statistics.headline import Headline
 from analysis.tables.columns import BOUND, DIMENSION
 from analysis.wording import interval, listed
@@ -55,8 +57,9 @@ def _largest_iwae(replicates: pd.DataFrame) -> str | None:
 
 
 def _sentence(chosen: Headline, means: dict[str, pd.DataFrame]) -> str:
-    """From the smallest to the largest D, for the first series; the larger gap at the largest D."""
-    name = next(iter(chosen.series))
+    """From the smallest to the largest D, for the series with most of them; the larger gap at the largest D."""
+    counts = chosen.replicates.groupby("series")[DIMENSION].nunique()
+    name = max(chosen.series, key=lambda series: int(counts.get(series, 0)))
     ends = {}
     for value in MULTIPLES:
         rows = means[value]
@@ -66,8 +69,13 @@ def _sentence(chosen: Headline, means: dict[str, pd.DataFrame]) -> str:
     if not ends:
         return "The sweep recorded the bound only, not its parts."
     first, last = next(iter(ends.values()))
-    said = [_change(value, *ends[value]) for value in ends if value not in (APPROXIMATION, AMORTISATION)]
-    text = f"From D = {first[DIMENSION]:g} to D = {last[DIMENSION]:g} ({name}), {listed(said)}"
+    parts_of_bound = [value for value in ends if value not in (APPROXIMATION, AMORTISATION)]
+    if first[DIMENSION] == last[DIMENSION]:
+        said = [f"{_name(value)} {_verb('is', value)} {ends[value][1]['mean']:.1f}" for value in parts_of_bound]
+        text = f"At D = {last[DIMENSION]:g} ({name}), {listed(said)}" if said else f"Of {name}, the gaps were measured"
+    else:
+        said = [_change(value, *ends[value]) for value in parts_of_bound]
+        text = f"From D = {first[DIMENSION]:g} to D = {last[DIMENSION]:g} ({name}), {listed(said)}"
     if APPROXIMATION in ends and AMORTISATION in ends:
         gaps = {value: ends[value][1] for value in (APPROXIMATION, AMORTISATION)}
         text += f"; at D = {last[DIMENSION]:g} {_larger(gaps)}"
@@ -75,23 +83,45 @@ def _sentence(chosen: Headline, means: dict[str, pd.DataFrame]) -> str:
 
 
 def _larger(gaps: dict[str, pd.Series]) -> str:
-    """Which of the two gaps loses more of the bound, where their intervals tell."""
+    """Which of the two gaps loses more of the bound, where a t-test tells."""
     (larger, more), (_, less) = sorted(gaps.items(), key=lambda gap: -gap[1]["mean"])
     sizes = f"{more['mean']:.2f} against {less['mean']:.2f} nats"
-    if more["low"] > less["high"]:
+    p_value = _p_value(more, less)
+    if p_value < LEVEL:
         return f"more of the bound is lost to {MULTIPLES[larger].lower().removesuffix(' gap')} ({sizes})"
-    return f"the two gaps cannot be told apart ({sizes}, intervals overlap)"
+    return f"the two gaps cannot be told apart ({sizes}, {_evidence(p_value)})"
 
 
 def _change(value: str, first: pd.Series, last: pd.Series) -> str:
-    """A direction only where the intervals at both ends leave no doubt about it."""
-    name = "the KL" if value == "test.kl" else f"the {MULTIPLES[value].lower()}"
-    ends = f"{first['mean']:.1f} to {last['mean']:.1f}"
-    if first["high"] < last["low"]:
-        return f"{name} {'rise' if value == UNITS else 'rises'} from {ends}"
-    if last["high"] < first["low"]:
-        return f"{name} {'fall' if value == UNITS else 'falls'} from {ends}"
-    return f"no change of {name} is certain ({ends}, intervals overlap)"
+    """A direction only where a t-test between both ends finds one."""
+    ends, p_value = f"{first['mean']:.1f} to {last['mean']:.1f}", _p_value(first, last)
+    if p_value < LEVEL:
+        return f"{_name(value)} {_verb('rises' if last['mean'] > first['mean'] else 'falls', value)} from {ends}"
+    return f"no change of {_name(value)} is certain ({ends}, {_evidence(p_value)})"
+
+
+def _p_value(first: pd.Series, second: pd.Series) -> float:
+    """Of Welch's test, with the fewer degrees of freedom of the two; NaN where one has a single seed."""
+    error = float(np.hypot(first["standard_error"], second["standard_error"]))
+    difference = pd.Series([first["mean"] - second["mean"]])
+    degrees = pd.Series([min(first["degrees"], second["degrees"])])
+    return float(np.asarray(paired_p_value(difference, pd.Series([error]), degrees))[0])
+
+
+def _evidence(p_value: float) -> str:
+    """Why two means are not told apart."""
+    return f"p = {p_value:.2g}" if np.isfinite(p_value) else "one seed cannot tell"
+
+
+def _name(value: str) -> str:
+    """`the KL`, `the active units`."""
+    return "the KL" if value == "test.kl" else f"the {MULTIPLES[value].lower()}"
+
+
+def _verb(singular: str, value: str) -> str:
+    """The verb as it agrees with the part's name."""
+    plural = {"is": "are", "rises": "rise", "falls": "fall"}
+    return plural[singular] if value == UNITS else singular
 
 
 def table(chosen: Headline) -> Table:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analysis import figures, statistics
 from analysis.document.blocks import Block, Figure, Heading, Panel, Table
-from analysis.pages.common import with_dimension
+from analysis.pages.common import shared_draws, with_dimension
 from analysis.tables import Sweep
 from analysis.wording import count
 
@@ -15,6 +15,8 @@ def blocks(sweep: Sweep) -> list[Block]:
     if ratios.empty:
         return []
     share = statistics.share_containing_one(ratios).iloc[0]
+    shared = shared_draws(with_dimension(sweep, "replicates"))
+    certainty = shared or f" (95 % interval of that share: {share['low']:.0%} to {share['high']:.0%})"
     x, y = figures.Axis("trial", "trial"), figures.Axis("ratio", "variance.k1_ratio")
     panel = Panel(
         "k1_ratio",
@@ -25,7 +27,7 @@ def blocks(sweep: Sweep) -> list[Block]:
     caption = f"It must be 1. Bars: 99 % intervals from the draws' own errors. n = {count(len(ratios), 'trial')}."
     sentence = (
         f"{int(share['inside'])} of {int(share['n'])} trials ({share['share']:.0%}) have 1 in their 99 % interval"
-        f" (95 % interval of that share: {share['low']:.0%} to {share['high']:.0%})."
+        f"{certainty}."
     )
     return [
         Heading("Does the closed form predict it?"),

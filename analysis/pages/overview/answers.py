@@ -7,7 +7,14 @@ import pandas as pd
 
 from analysis import statistics
 from analysis.document.blocks import Block, Findings
-from analysis.pages.common import slope_text, sufficient, with_dimension
+from analysis.pages.common import (
+    floor_without_z,
+    shared_draws,
+    slope_text,
+    slopes_by_dimension,
+    sufficient,
+    with_dimension,
+)
 from analysis.statistics import answers, planning
 from analysis.statistics.few_seeds.verdicts import effect_sentence
 from analysis.statistics.few_seeds.winner import FRESH, ONLY
@@ -22,6 +29,7 @@ NEGLIGIBLE = 0.1
 """Share of the variance between replicates below which the draws' own part is not worth paying for."""
 
 
+UNITS = "test.active_units"
 MOST_LIKELY = 3
 """Dimensions that are named; the rest share what is left."""
 LIKELY = 0.05
@@ -32,10 +40,32 @@ def blocks(sweep: Sweep) -> list[Block]:
     """Best bound; best D; each factor; the slope of the variance; how many draws are enough; what to distrust."""
     chosen = headline(sweep)
     variance = with_dimension(sweep, "variance")
-    said = [best(sweep), dimension(chosen), *factors(sweep, chosen)]
+    said = [without_z(sweep), best(sweep), dimension(chosen), *factors(sweep, chosen)]
     said += [slope(variance), draws(sweep, variance), trust(sweep)]
     sentences = tuple(sentence for sentence in said if sentence)
     return [Findings(sentences)] if sentences else []
+
+
+def without_z(sweep: Sweep) -> str:
+    """A warning where finished trials are worse than a histogram of each pixel, or use no latent unit; else nothing."""
+    replicates, floor = with_dimension(sweep, "replicates"), floor_without_z(sweep)
+    measured = [name for name in (BOUND, UNITS) if name in replicates]
+    means = replicates.groupby("trial")[measured].mean()
+    said = []
+    if BOUND in means and np.isfinite(floor):
+        bounds = means[BOUND].dropna()
+        if worse := int((bounds < floor).sum()):
+            gap = abs(float(bounds.max()) - floor)
+            side = "below" if bounds.max() < floor else "above"
+            said.append(
+                f"{worse} of {count(len(bounds), 'finished trial')} {'is' if worse == 1 else 'are'} worse than a "
+                f"histogram of each pixel, which uses no z ({figure(floor)} nats; the best trial is {gap:.1f} nats "
+                f"{side} it)"
+            )
+    if UNITS in means and (idle := int((means[UNITS] == 0).sum())):
+        said.append(f"{count(idle, 'trial has', 'trials have')} no active latent unit")
+    text = "; ".join(said)
+    return f"Beware: {text}." if said else ""
 
 
 def best(sweep: Sweep) -> str:
@@ -119,9 +149,11 @@ def slope(variance: pd.DataFrame) -> str:
     iid = schemes["iid"]
     holds = "as independent draws must" if iid["contains_expected"] else "where independent draws must show −1"
     text = f"The variance of the Monte Carlo ELBO falls as L to the power {slope_text(iid)}, {holds}"
-    if "sobol" in schemes:
-        text += f"; with scrambled Sobol draws, to the power {slope_text(schemes['sobol'])}"
-    return f"{text} (n = {count(int(iid['n']), 'replicate')})."
+    text += f" (n = {count(int(iid['n']), 'replicate')})"
+    if "sobol" in schemes:  # whose gain depends on D: one slope over all would be no model's
+        sobol = statistics.variance_slopes(rows[rows["sampling"] == "sobol"], by=DIMENSION)
+        text += f"; with scrambled Sobol draws, on average over L, to the power {slopes_by_dimension(sobol)}"
+    return f"{text}."
 
 
 def draws(sweep: Sweep, variance: pd.DataFrame) -> str:
@@ -166,7 +198,7 @@ def trust(sweep: Sweep) -> str:
         share = statistics.share_containing_one(ratios).iloc[0]
         said.append(
             f"the measured variance of k1 agrees with its closed form in {int(share['inside'])} of "
-            f"{int(share['n'])} trials (99 % intervals)"
+            f"{count(int(share['n']), 'trial')} (99 % intervals{shared_draws(replicates)})"
         )
     if not sweep.calibration.empty:
         table = statistics.calibration_summary(sweep.calibration).iloc[0]
