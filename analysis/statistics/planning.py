@@ -31,6 +31,8 @@ from analysis.tables import Sweep, TableError, joined
 from analysis.tables.columns import DIMENSION
 
 NEW_IMAGES, THIS_SPLIT = "new images", "this split"
+ONE_REPLICATE = "one replicate per trial: the variance between replicates is not known"
+"""Column `note`, where no number of replicates can be given."""
 COLUMNS = ["quantity", "sampling", "num_importance_samples", "scope", "reachable"]
 COLUMNS += ["num_samples", "images", "replicates", "standard_error"]
 COLUMNS += ["seconds", "seconds_training", "seconds_evaluation", "note"]
@@ -137,7 +139,7 @@ def _cheapest(group: pd.DataFrame, target: float, split: int | None) -> tuple[De
     """The cheapest design among every measured L (axis 0) and number of replicates (axis 1), or why there is none."""
     a, training = (float(group[c].iloc[0]) for c in ("between_replicates", "training"))
     if np.isnan(a):
-        return None, "one replicate per trial: the variance between replicates is not known"
+        return None, ONE_REPLICATE
     b, c, seconds = (group[name].to_numpy(float)[:, None] for name in ("between_images", "monte_carlo", "seconds"))
     replicates = _replicate_numbers(a / target**2)[None, :]
     room = target**2 - a / replicates + (0.0 if split is None else b / split)

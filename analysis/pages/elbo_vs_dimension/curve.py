@@ -105,9 +105,7 @@ def sentence(means: pd.DataFrame, best: pd.Series, floor: float) -> str:
             "histogram that uses no z"
         )
     if len(means) > 1:
-        text += (
-            f"; as the highest of {len(means)} means it is partly luck, which the Overview's first answer allows for"
-        )
+        text += f"; as the highest of {len(means)} means it is partly luck"
     if np.isfinite(best["sufficient"]):
         text += f"; on that curve {sufficient(best)}"
     elif best["note"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from analysis.document.blocks import Block, Heading, Note, Table, Text
@@ -53,7 +54,9 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
         "replicates": rows["replicates"],
         "standard error (nats)": [figure(value, 2) for value in rows["standard_error"]],
         "seconds": [figure(value, 3) for value in rows["seconds"]],
-        "of which training": [f"{value:.0%}" for value in rows["seconds_training"] / rows["seconds"]],
+        "of which training": [
+            f"{value:.0%}" if np.isfinite(value) else "–" for value in rows["seconds_training"] / rows["seconds"]
+        ],
     }
     reasons = [note if not done else "" for note, done in zip(rows["note"], rows["reachable"])]
     return pd.DataFrame(shown | ({"out of reach": reasons} if any(reasons) else {}))
@@ -61,9 +64,10 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _sentence(wanted: pd.DataFrame) -> str:
     """The most expensive plan of the Monte Carlo ELBO, and how much of it is training."""
-    rows = wanted[
-        (wanted["quantity"] == MONTE_CARLO_ELBO) & wanted["reachable"] & (wanted["scope"] == planning.THIS_SPLIT)
-    ]
+    rows = wanted[(wanted["quantity"] == MONTE_CARLO_ELBO) & (wanted["scope"] == planning.THIS_SPLIT)]
+    if len(rows) and (rows["note"] == planning.ONE_REPLICATE).all():
+        return "How many replicates would be enough cannot be known from one seed a trial."
+    rows = rows[rows["reachable"]]
     if rows.empty:
         return f"On this split, no measured design of the Monte Carlo ELBO reaches {TARGET:g} nats."
     row = rows.iloc[int(rows["seconds"].argmax())]

@@ -23,7 +23,7 @@ from analysis.statistics.selection import best_was_late
 from analysis.tables import Sweep
 from analysis.tables.columns import BOUND, DIMENSION, FINISHED
 from analysis.tables.schema import calibration_limit
-from analysis.wording import count, figure, interval
+from analysis.wording import count, figure, interval, listed
 
 NEGLIGIBLE = 0.1
 """Share of the variance between replicates below which the draws' own part is not worth paying for."""
@@ -40,18 +40,27 @@ def blocks(sweep: Sweep) -> list[Block]:
     """Best bound; best D; each factor; the slope of the variance; how many draws are enough; what to distrust."""
     chosen = headline(sweep)
     variance = with_dimension(sweep, "variance")
-    said = [without_z(sweep), best(sweep), dimension(chosen), *factors(sweep, chosen)]
+    said = [unfinished(sweep), without_z(sweep), best(sweep), dimension(chosen), *factors(sweep, chosen)]
     said += [slope(variance), draws(sweep, variance), trust(sweep)]
     sentences = tuple(sentence for sentence in said if sentence)
     return [Findings(sentences)] if sentences else []
+
+
+def unfinished(sweep: Sweep) -> str:
+    """That no trial finished, and how they ended; else nothing."""
+    status = sweep.trials["status"]
+    if status.empty or (status == FINISHED).any():
+        return ""
+    return f"No trial has finished: {listed([f'{number} {name}' for name, number in status.value_counts().items()])}."
 
 
 def without_z(sweep: Sweep) -> str:
     """A warning where finished trials are worse than a histogram of each pixel, or use no latent unit; else nothing."""
     replicates, floor = with_dimension(sweep, "replicates"), floor_without_z(sweep)
     measured = [name for name in (BOUND, UNITS) if name in replicates]
-    means = replicates.groupby("trial")[measured].mean()
-    said = []
+    if not measured:
+        return ""
+    means, said = replicates.groupby("trial")[measured].mean(), []
     if BOUND in means and np.isfinite(floor):
         bounds = means[BOUND].dropna()
         if worse := int((bounds < floor).sum()):
@@ -77,7 +86,7 @@ def best(sweep: Sweep) -> str:
     place = f"D = {row[DIMENSION]:g}" + (f" ({row['name']})" if row["name"] else "")
     if not np.isfinite(row["estimate"]):
         value = figure(row["chosen_mean"])
-        return f"The best test ELBO is {value} nats per image, at {place}, without an interval: {row['note']}."
+        return f"The best test ELBO is {value} nats per image, at {place}, without an interval ({row['note']})."
     value = interval(row["estimate"], row["low"], row["high"])
     return f"The best test ELBO is {value} nats per image, at {place}, {_basis(row)}.{_images(row, sweep)}"
 
@@ -118,9 +127,9 @@ def dimension(chosen: Headline) -> str:
     if row["dimensions"] == 1:
         if len(chosen.dimensions) > 1:
             return f"Which dimension is best cannot be said: the best curve{name} has one."
-        return f"D = {chosen.dimensions[0]} is the only latent dimension: whether another is better, it cannot say."
+        return f"All trials have D = {chosen.dimensions[0]}: whether another is better, this sweep cannot say."
     if not np.isfinite(row["sufficient"]):
-        return f"Which dimension is best cannot be said{name}: {row['note']}."
+        return f"Which dimension is best cannot be said{name}; {row['note']}."
     rows = probabilities[probabilities["series"] == row["series"]].sort_values("probability_best", ascending=False)
     rows = rows[rows["probability_best"] >= LIKELY].head(MOST_LIKELY)
     left = 1.0 - float(rows["probability_best"].sum())
@@ -149,7 +158,8 @@ def slope(variance: pd.DataFrame) -> str:
     iid = schemes["iid"]
     holds = "as independent draws must" if iid["contains_expected"] else "where independent draws must show −1"
     text = f"The variance of the Monte Carlo ELBO falls as L to the power {slope_text(iid)}, {holds}"
-    text += f" (n = {count(int(iid['n']), 'replicate')})"
+    seeds = rows["replicate"].nunique()
+    text += f" (n = {count(int(iid['n']), 'replicate')}, with the draws of {count(seeds, 'seed')})"
     if "sobol" in schemes:  # whose gain depends on D: one slope over all would be no model's
         sobol = statistics.variance_slopes(rows[rows["sampling"] == "sobol"], by=DIMENSION)
         text += f"; with scrambled Sobol draws, on average over L, to the power {slopes_by_dimension(sobol)}"
@@ -189,8 +199,9 @@ def trust(sweep: Sweep) -> str:
     if finished.any():
         said.append(f"{count(doubtful, 'trial is', 'trials are')} suspect" if doubtful else "no trial is suspect")
     replicates = with_dimension(sweep, "replicates")
-    timed = replicates.dropna(subset=["best_epoch", "epochs"])
-    if (late := best_was_late(timed)) > len(timed) / 2:
+    trained = {"best_epoch", "epochs"} <= set(replicates.columns)
+    timed = replicates.dropna(subset=["best_epoch", "epochs"]) if trained else replicates.head(0)
+    if len(timed) and (late := best_was_late(timed)) > len(timed) / 2:
         best = f"{late} of {count(len(timed), 'replicate')} were best in the last tenth of training"
         said.append(f"{best}, so more epochs may help")
     ratios = statistics.predicted_vs_measured(replicates)

@@ -7,7 +7,7 @@ import pandas as pd
 from analysis import figures, statistics
 from analysis.document.blocks import Block, Figure, Heading, Note, Panel
 from analysis.tables import Sweep
-from analysis.tables.columns import RANK, SEARCH
+from analysis.tables.columns import FACTORIAL, RANK, SEARCH
 from analysis.wording import count, figure, label
 
 FEW_TRIALS = 30
@@ -35,7 +35,7 @@ def blocks(sweep: Sweep) -> list[Block]:
             "over shuffles of their values, which a share must exceed to say anything."
         )
     elif visited:
-        said.append(_unknown(visited))
+        said.append(_unknown(visited, designed=bool((history["phase"] == FACTORIAL).any())))
     text = "; ".join(said)
     return [Heading("Search"), Figure(tuple(panels), caption, f"{text[:1].upper()}{text[1:]}.")]
 
@@ -71,13 +71,11 @@ def _searched(sweep: Sweep) -> pd.DataFrame:
     return kept.sort_values("importance", ascending=False)
 
 
-def _unknown(visited: int) -> str:
+def _unknown(visited: int, *, designed: bool) -> str:
     """Why no parameter is said to matter most."""
     if visited < FEW_TRIALS:
-        return (
-            f"which parameter matters most, {count(visited, 'trial')} of a search cannot tell ({FEW_TRIALS} might); "
-            "factors of the design are compared below"
-        )
+        text = f"which parameter matters most, {count(visited, 'trial')} of a search cannot tell ({FEW_TRIALS} might)"
+        return f"{text}; factors of the design are compared below" if designed else text
     return "which parameter matters most cannot be said: the tables hold no importance of the search's trials alone"
 
 

@@ -71,7 +71,7 @@ def test_a_factor_whose_other_levels_did_not_finish_is_no_single_estimator(tmp_p
 
 def test_one_seed_has_no_interval_and_no_best_dimension(tmp_path: Path) -> None:
     data = sweep(tmp_path, replicates=1, variance_study=False)
-    assert "without an interval: one seed each" in answers.best(data)
+    assert "without an interval (one seed each" in answers.best(data)
     assert "cannot be said" in answers.dimension(headline(data))
     assert all("one seed cannot tell them apart" in sentence for sentence in answers.factors(data, headline(data)))
 
