@@ -24,6 +24,7 @@ from analysis.tables.kinds import KL_ESTIMATOR
 from analysis.wording import count, label, listed
 
 ERROR_OF_IMAGES = f"{BOUND}.standard_error"
+OBJECTIVE = "objective.name"
 NORMAL = 1.96
 """Two-sided 95 % quantile, for the mean over hundreds of images."""
 
@@ -89,9 +90,16 @@ def studied_dimension(sweep: Sweep, variance: pd.DataFrame) -> int:
     return int(max(replicates[replicates == replicates.max()].index))
 
 
+def trained_on_iwae(sweep: Sweep) -> bool:
+    """Whether all trials maximise the IWAE bound, in which no KL estimator plays a part."""
+    return OBJECTIVE in sweep.trials and bool((sweep.trials[OBJECTIVE] == "iwae").all()) and len(sweep.trials) > 0
+
+
 def compared_factors(sweep: Sweep) -> list[str]:
-    """The settings whose effect a reader asks for: all that the design crosses, and the KL estimator."""
+    """The settings whose effect a reader asks for: the design's, and the KL estimator where it has a part."""
     declared = declared_factors(sweep.trials)
+    if trained_on_iwae(sweep):  # no KL estimator has a part in it
+        return [name for name in declared if name != KL_ESTIMATOR]
     return declared if KL_ESTIMATOR in declared or KL_ESTIMATOR not in sweep.trials else [KL_ESTIMATOR, *declared]
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from report_pages import SMALL, sweep
@@ -11,6 +16,7 @@ from synthetic import write
 
 from analysis import report, tables
 from analysis.document.blocks import Figure, Page, Table
+from analysis.document.render import write_pages
 
 
 def test_old_figures_do_not_outlive_their_sweep_and_each_page_is_announced(tmp_path: Path) -> None:
@@ -52,3 +58,52 @@ def test_pages_depend_on_their_tables_alone(run: Path, pages: list[Page]) -> Non
                 assert (a.caption, a.sentence) == (b.caption, b.sentence)
             else:
                 assert a == b
+
+
+def as_failed(data: tables.Sweep) -> dict[str, pd.DataFrame]:
+    """No trial finished, and no table of replicates."""
+    empty = {name: getattr(data, name).head(0) for name in ("variance", "gradients", "evidence", "history")}
+    return {"trials": data.trials.assign(status="failed"), "replicates": pd.DataFrame({"trial": []}), **empty}
+
+
+def as_search(data: tables.Sweep) -> dict[str, pd.DataFrame]:
+    """The sampler suggested every trial."""
+    return {"trials": data.trials.assign(phase="search")}
+
+
+def with_holes(data: tables.Sweep) -> dict[str, pd.DataFrame]:
+    """A replicate whose bound is nan, one whose bound is infinite."""
+    bounds = data.replicates["test.elbo"].to_numpy(copy=True)
+    bounds[:2] = np.nan, np.inf
+    return {"replicates": data.replicates.assign(**{"test.elbo": bounds})}
+
+
+def unchanged(data: tables.Sweep) -> dict[str, pd.DataFrame]:
+    return {}
+
+
+@pytest.mark.parametrize(
+    ("options", "change"),
+    [
+        ({"replicates": 1}, unchanged),
+        ({"replicates": 2}, unchanged),
+        ({"dims": (8,)}, unchanged),
+        ({"dims": (5,), "replicates": 1}, as_search),
+        ({"replicates": 2, "search_trials": 6}, as_search),
+        ({}, as_failed),
+        ({}, with_holes),
+    ],
+    ids=["one seed", "two seeds", "one D", "one D of a search, one seed", "search only", "all failed", "nan and inf"],
+)
+def test_a_sweep_that_says_little_has_a_report_without_nan(
+    tmp_path: Path, options: dict[str, Any], change: Callable[[tables.Sweep], dict[str, pd.DataFrame]]
+) -> None:
+    data = sweep(tmp_path, **options)
+    data = replace(data, **change(data))
+    index = write_pages(data, [build(data) for build in report.PAGES.values()], tmp_path / "report")
+    text = (index.parent / "report.md").read_text(encoding="utf-8")
+    assert not re.search(r"\b(nan|inf|None)\b", text)
+    assert not re.search(r"\b1 (seeds|trials|replicates|values)\b", text)
+    if options.get("replicates") == 1:
+        bounds = [line for line in text.splitlines() if "test ELBO" in line and "[" in line.replace("[95 %", "")]
+        assert not [line for line in bounds if re.search(r"−\d+\.\d+ \\?\[", line)], "an interval from one seed"

@@ -94,6 +94,8 @@ def _larger(gaps: dict[str, pd.Series]) -> str:
 
 def _change(value: str, first: pd.Series, last: pd.Series) -> str:
     """A direction only where a t-test between both ends finds one."""
+    if first["mean"] == last["mean"] and first["standard_error"] == last["standard_error"] == 0:
+        return f"{_name(value)} {_verb('stays', value)} at {last['mean']:.1f}"
     ends, p_value = f"{first['mean']:.1f} to {last['mean']:.1f}", _p_value(first, last)
     if p_value < LEVEL:
         return f"{_name(value)} {_verb('rises' if last['mean'] > first['mean'] else 'falls', value)} from {ends}"
@@ -120,7 +122,7 @@ def _name(value: str) -> str:
 
 def _verb(singular: str, value: str) -> str:
     """The verb as it agrees with the part's name."""
-    plural = {"is": "are", "rises": "rise", "falls": "fall"}
+    plural = {"is": "are", "rises": "rise", "falls": "fall", "stays": "stay"}
     return plural[singular] if value == UNITS else singular
 
 

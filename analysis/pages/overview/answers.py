@@ -37,10 +37,17 @@ LIKELY = 0.05
 
 
 def blocks(sweep: Sweep) -> list[Block]:
-    """Best bound; best D; each factor; the slope of the variance; how many draws are enough; what to distrust."""
+    """Warnings; best bound; best D; each factor; slope of the variance; how many draws are enough; what to distrust."""
     chosen = headline(sweep)
     variance = with_dimension(sweep, "variance")
-    said = [unfinished(sweep), without_z(sweep), best(sweep), dimension(chosen), *factors(sweep, chosen)]
+    said = [
+        unfinished(sweep),
+        without_z(sweep),
+        other_bound(sweep),
+        best(sweep),
+        dimension(chosen),
+        *factors(sweep, chosen),
+    ]
     said += [slope(variance), draws(sweep, variance), trust(sweep)]
     sentences = tuple(sentence for sentence in said if sentence)
     return [Findings(sentences)] if sentences else []
@@ -62,7 +69,7 @@ def without_z(sweep: Sweep) -> str:
         return ""
     means, said = replicates.groupby("trial")[measured].mean(), []
     if BOUND in means and np.isfinite(floor):
-        bounds = means[BOUND].dropna()
+        bounds = means[BOUND][np.isfinite(means[BOUND])]
         if worse := int((bounds < floor).sum()):
             gap = abs(float(bounds.max()) - floor)
             side = "below" if bounds.max() < floor else "above"
@@ -75,6 +82,18 @@ def without_z(sweep: Sweep) -> str:
         said.append(f"{count(idle, 'trial has', 'trials have')} no active latent unit")
     text = "; ".join(said)
     return f"Beware: {text}." if said else ""
+
+
+def other_bound(sweep: Sweep) -> str:
+    """That trials were trained on another bound than the one that ranks them; else nothing."""
+    if not answers.trained_on_iwae(sweep) or not (sweep.trials["status"] == FINISHED).any():
+        return ""
+    samples = sweep.trials.get("objective.num_importance_samples", pd.Series(dtype=float)).dropna().unique()
+    k = f" with K = {listed([f'{number:g}' for number in sorted(samples)])}" if len(samples) else ""
+    return (
+        f"All trials were trained on the IWAE bound{k}, and are ranked here by the ELBO, which is not what they were "
+        "trained for; a KL estimator in a name below plays no part."
+    )
 
 
 def best(sweep: Sweep) -> str:

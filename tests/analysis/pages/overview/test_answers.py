@@ -7,8 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from report_pages import sweep
+from synthetic_truth import FLOOR
 
 from analysis import tables
 from analysis.document.blocks import Findings, Page
@@ -67,6 +69,51 @@ def test_a_factor_whose_other_levels_did_not_finish_is_no_single_estimator(tmp_p
     (said,) = answers.factors(stopped, headline(stopped))
     assert "declared 2 values of kl.estimator" in said
     assert "All trials use one" not in said
+
+
+def test_models_worse_than_no_z_are_the_first_sentence(tmp_path: Path) -> None:
+    data = sweep(tmp_path, variance_study=False, gradients=False, evidence=False)
+    lowered = data.replicates.assign(**{"test.elbo": data.replicates["test.elbo"] - 500.0, "test.active_units": 0.0})
+    (findings,) = answers.blocks(replace(data, replicates=lowered))
+    assert isinstance(findings, Findings)
+    gap = FLOOR - lowered.groupby("trial")["test.elbo"].mean().max()
+    assert findings.sentences[0].startswith("Beware: 4 of 4 finished trials are worse than a histogram of each pixel")
+    assert f"the best trial is {gap:.1f} nats below it" in findings.sentences[0]
+    assert "4 trials have no active latent unit" in findings.sentences[0]
+    raised = data.replicates.assign(**{"test.elbo": data.replicates["test.elbo"] + 500.0})
+    assert answers.without_z(replace(data, replicates=raised)) == ""
+    infinite = lowered.assign(**{"test.elbo": np.where(lowered["trial"] == 0, np.inf, lowered["test.elbo"])})
+    assert "3 of 3 finished trials" in answers.without_z(replace(data, replicates=infinite))
+
+
+def test_a_sweep_without_a_finished_trial_says_so_first(tmp_path: Path) -> None:
+    data = sweep(tmp_path, variance_study=False, gradients=False, evidence=False)
+    failed = replace(data, trials=data.trials.assign(status="failed"), replicates=pd.DataFrame({"trial": []}))
+    (findings,) = answers.blocks(failed)
+    assert isinstance(findings, Findings)
+    assert findings.sentences[0] == "No trial has finished: 4 failed."
+    assert answers.unfinished(data) == ""
+
+
+def test_trials_of_another_bound_are_not_compared_by_their_kl_estimator(tmp_path: Path) -> None:
+    data = sweep(tmp_path, variance_study=False)
+    trained = data.trials.assign(**{"objective.name": "iwae", "objective.num_importance_samples": 8})
+    iwae = replace(data, trials=trained)
+    assert "trained on the IWAE bound with K = 8, and are ranked here by the ELBO" in answers.other_bound(iwae)
+    assert answers.factors(iwae, headline(iwae)) == []
+    assert answers.other_bound(data) == ""
+
+
+def test_the_gain_of_sobol_is_said_by_dimension(tmp_path: Path) -> None:
+    data = sweep(tmp_path, gradients=False, evidence=False)
+    variance = with_dimension(data, "variance")
+    steeper = (variance["sampling"] == "sobol") & (variance["model.latent_dim"] == 2)
+    falling = np.where(steeper, variance["variance"] / variance["num_samples"], variance["variance"])
+    said = answers.slope(variance.assign(variance=falling))
+    assert re.search(
+        r"Sobol draws, on average over L, to the power −(3\.0\d|2\.9\d) at D = 2 and −(2\.0\d|1\.9\d) at D = 8", said
+    )
+    assert "with the draws of 3 seeds" in said
 
 
 def test_one_seed_has_no_interval_and_no_best_dimension(tmp_path: Path) -> None:
