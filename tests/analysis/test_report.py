@@ -60,6 +60,9 @@ def test_pages_depend_on_their_tables_alone(run: Path, pages: list[Page]) -> Non
                 assert a == b
 
 
+FEW_FIGURES = {"gradients": False, "evidence": False, "pictures": False}
+
+
 def as_failed(data: tables.Sweep) -> dict[str, pd.DataFrame]:
     """No trial finished, and no table of replicates."""
     empty = {name: getattr(data, name).head(0) for name in ("variance", "gradients", "evidence", "history")}
@@ -86,12 +89,12 @@ def unchanged(data: tables.Sweep) -> dict[str, pd.DataFrame]:
     ("options", "change"),
     [
         ({"replicates": 1}, unchanged),
-        ({"replicates": 2}, unchanged),
-        ({"dims": (8,)}, unchanged),
-        ({"dims": (5,), "replicates": 1}, as_search),
-        ({"replicates": 2, "search_trials": 6}, as_search),
+        ({**FEW_FIGURES, "replicates": 2}, unchanged),
+        ({**FEW_FIGURES, "dims": (8,)}, unchanged),
+        ({**FEW_FIGURES, "dims": (5,), "replicates": 1}, as_search),
+        ({**FEW_FIGURES, "replicates": 2, "search_trials": 6}, as_search),
         ({}, as_failed),
-        ({}, with_holes),
+        ({**FEW_FIGURES, "variance_study": False}, with_holes),
     ],
     ids=["one seed", "two seeds", "one D", "one D of a search, one seed", "search only", "all failed", "nan and inf"],
 )

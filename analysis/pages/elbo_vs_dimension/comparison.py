@@ -40,7 +40,7 @@ def _section(sweep: Sweep, chosen: Headline, factor: str) -> list[Block]:
         "t-intervals for each difference alone: over all D from the differences of each seed, at each D with their "
         f"variance pooled over the dimensions. {count(int(table['p_holm'].notna().sum()), 'comparison')}, judged with "
         "Holm's correction, those over all D and those at each D by themselves. "
-        f"n = {listed(sorted(set(table['n'])))} seeds each."
+        f"n = {_seeds(sorted(set(table['n'])))}."
     )
     names = [_row_name(row, several=table["second"].nunique() > 1) for row in table.to_dict("records")]
     shown = pd.DataFrame(
@@ -60,6 +60,11 @@ def _section(sweep: Sweep, chosen: Headline, factor: str) -> list[Block]:
     text = effect_sentence(table, BOUND)
     figure = Figure((_panel(drawn, factor, name),), caption, text[:1].upper() + text[1:])
     return [heading, figure, Table(name, table, "Every comparison.", rows=40, shown=shown)]
+
+
+def _seeds(numbers: list[int]) -> str:
+    """`3 seeds each`, `2 and 3 seeds`."""
+    return f"{count(numbers[0], 'seed')} each" if len(numbers) == 1 else f"{listed(numbers)} seeds"
 
 
 def _row_name(row: dict[Any, Any], *, several: bool) -> str:

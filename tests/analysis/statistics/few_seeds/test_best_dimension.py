@@ -45,13 +45,13 @@ def test_five_dimensions_are_what_draws_from_the_posterior_give() -> None:
     assert table["probability_sufficient"].to_numpy() == pytest.approx(
         np.bincount(smallest, minlength=5) / len(draws), abs=4e-3
     )
-    knee = sufficient_dimension(table).iloc[0]
+    row = sufficient_dimension(table).iloc[0]
     dims = np.array(list(values))
-    assert knee["sufficient"] == dims[int(np.quantile(smallest, 0.5, method="inverted_cdf"))]
-    assert [knee["low"], knee["high"]] == [
+    assert row["sufficient"] == dims[int(np.quantile(smallest, 0.5, method="inverted_cdf"))]
+    assert [row["low"], row["high"]] == [
         dims[int(np.quantile(smallest, q, method="inverted_cdf"))] for q in (0.025, 0.975)
     ]
-    assert knee["n"] == n.sum()
+    assert row["n"] == n.sum()
 
 
 def test_the_default_tolerance_is_one_pooled_seed_deviation_and_losses_are_minimised() -> None:
@@ -77,9 +77,9 @@ def test_too_few_seeds_give_no_answer_and_the_reason(values: dict[int, list[floa
     table = dimension_probabilities(curve(values), "y")
     assert table[["probability_best", "probability_at_most"]].isna().all(axis=None)
     assert table["note"].str.contains(said).all()
-    knee = sufficient_dimension(table).iloc[0]
-    assert np.isnan(knee["sufficient"])
-    assert said in knee["note"]
+    row = sufficient_dimension(table).iloc[0]
+    assert np.isnan(row["sufficient"])
+    assert said in row["note"]
 
 
 def test_a_dimension_with_one_seed_takes_no_part_and_curves_are_apart() -> None:
