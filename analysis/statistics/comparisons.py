@@ -78,7 +78,7 @@ def paired_differences(
         tables.append(_contrast(pairs, value, keys, units, confidence).assign(first=first, second=other))
     table = pd.concat(tables, ignore_index=True)
     table = table.sort_values([*keys, "second"], kind="stable", ignore_index=True).assign(factor=factor)
-    table["p_value"] = paired_p_value(table["difference"], table["standard_error"], table["n"] - 1)
+    table["p_value"] = student_p_value(table["difference"], table["standard_error"], table["n"] - 1)
     table["p_holm"] = holm(table["p_value"].to_numpy(float))
     table["comparisons"] = int(table["p_value"].notna().sum())
     table["verdict"] = [verdict(row, value, measure) for row in table.to_dict("records")]
@@ -110,7 +110,7 @@ def _contrast(pairs: pd.DataFrame, value: str, keys: list[str], units: list[str]
     return table.rename(columns={"mean": "difference"}).assign(pairs=counts)
 
 
-def paired_p_value(difference: Any, standard_error: Any, degrees: Any) -> Floats:
+def student_p_value(difference: Any, standard_error: Any, degrees: Any) -> Floats:
     """Two-sided p of a paired t-test: 1 where all pairs are equal, 0 where all differ by one amount, NaN for n = 1."""
     difference, error = np.asarray(difference, dtype=float), np.asarray(standard_error, dtype=float)
     degrees = np.asarray(degrees, dtype=float)

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.document.blocks import Figure, Panel, Table
 from analysis.pages.common import counted
 from analysis.pages.elbo_vs_dimension.curve import against_dimension
-from analysis.statistics.comparisons import LEVEL, paired_p_value
+from analysis.statistics.comparisons import LEVEL, student_p_value
 from analysis.statistics.headline import Headline
 from analysis.tables.columns import BOUND, DIMENSION
 from analysis.wording import interval, listed
@@ -103,11 +103,11 @@ def _change(value: str, first: pd.Series, last: pd.Series) -> str:
 
 
 def _p_value(first: pd.Series, second: pd.Series) -> float:
-    """Of Welch's test, with the fewer degrees of freedom of the two; NaN where one has a single seed."""
+    """Of an unpaired t-test with unequal variances, with the fewer degrees of freedom of the two; NaN where one has a single seed."""
     error = float(np.hypot(first["standard_error"], second["standard_error"]))
     difference = pd.Series([first["mean"] - second["mean"]])
     degrees = pd.Series([min(first["degrees"], second["degrees"])])
-    return float(np.asarray(paired_p_value(difference, pd.Series([error]), degrees))[0])
+    return float(np.asarray(student_p_value(difference, pd.Series([error]), degrees))[0])
 
 
 def _evidence(p_value: float) -> str:

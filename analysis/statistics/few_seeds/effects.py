@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from analysis.statistics.comparisons import LEVEL, holm, paired_differences, paired_p_value
+from analysis.statistics.comparisons import LEVEL, holm, paired_differences, student_p_value
 from analysis.statistics.few_seeds.pooled import pooled_means
 from analysis.statistics.intervals import CONFIDENCE, By, Floats, as_list, t_interval
 from analysis.tables.columns import DIMENSION, FACTORIAL, varying
@@ -84,7 +84,7 @@ def effects(
         overall, each = overall.assign(**{DIMENSION: each[DIMENSION].iloc[0]}), each.head(0)
     table = pd.concat([part for part in (overall, each) if len(part)], ignore_index=True)
     table["margin"] = seed_deviation(frame, value, factor) if margin is None else margin
-    table["p_value"] = paired_p_value(table["difference"], table["standard_error"], table["degrees"])
+    table["p_value"] = student_p_value(table["difference"], table["standard_error"], table["degrees"])
     families = table.groupby([*keys, "scope"], dropna=False)["p_value"]
     table["p_holm"] = families.transform(lambda p_values: pd.Series(holm(p_values.to_numpy(float)), p_values.index))
     low, high = t_interval(table["difference"], table["standard_error"], table["degrees"], confidence)
