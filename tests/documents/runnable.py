@@ -148,7 +148,7 @@ def _command(words: list[str]) -> list[str]:
         arguments = dict(word.split("=", 1) for word in words[2:])
         return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *shlex.split(arguments.get("ARGS", ""))]
     if words == ["make", "schema"]:
-        return [sys.executable, "-m", "pipeline.trial.schema"]
+        return [sys.executable, "-m", "pipeline.schema"]
     if words[0] == "python":
         return [sys.executable, *words[1:]]
     raise ValueError(f"{shlex.join(words)}: is not a command that examples may use")
