@@ -113,7 +113,9 @@ def run(blocks: list[Block], folder: Path) -> str:
     Raises:
         RuntimeError: a command fails, or takes too long; the message holds all that it printed.
     """
-    environment = {**os.environ, "PYTHONPATH": str(folder.resolve()), "PYTHONDONTWRITEBYTECODE": "1"}
+    # Of a test that logged to W&B in this process a service may be named here that is gone by now.
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
+    environment = {**kept, "PYTHONPATH": str(folder.resolve()), "PYTHONDONTWRITEBYTECODE": "1"}
     return "".join(_printed(words, folder, environment) for words in _commands(blocks))
 
 
