@@ -55,7 +55,7 @@ calibrate: $(STAMP)  ## every estimator against its exact value
 	$(BIN)/elbosweep calibrate
 
 schema: $(STAMP)  ## write anew what the report knows of the pipeline, after a kind was added
-	$(BIN)/python -m pipeline.trial.schema
+	$(BIN)/python -m pipeline.schema
 
 test: $(STAMP)  ## the tests
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)

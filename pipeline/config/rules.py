@@ -6,18 +6,15 @@ What an estimator or a sampling scheme needs is said by its class; here is only 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from pipeline.config.tree import TrialTree
 from pipeline.probability.closed_forms import has_closed_form_entropy, has_closed_form_kl
 from pipeline.probability.gradients.registry import GRADIENT_ESTIMATORS
 from pipeline.probability.kl.registry import KL_ESTIMATORS
 from pipeline.probability.schemes.registry import SCHEMES
 
-if TYPE_CHECKING:
-    from pipeline.config.trial import TrialConfig
 
-
-def problems(config: TrialConfig) -> Iterator[str]:
+def problems(config: TrialTree) -> Iterator[str]:
     """What is inconsistent in the configuration, one message each; nothing where all is well."""
     yield from _fusing(config)
     if config.objective.name == "elbo":  # the other objectives have no KL term of their own
@@ -27,18 +24,18 @@ def problems(config: TrialConfig) -> Iterator[str]:
     yield from _pixels(config)
 
 
-def fusable(config: TrialConfig) -> bool:
+def fusable(config: TrialTree) -> bool:
     """Whether `torch.func.vmap` takes the model well: no tensors that are filled by index, no flows of zuko's, no draws
     whose batching is a loop."""
     return config.model.posterior.name == "gaussian" and config.model.prior.name != "flow"
 
 
-def draws_of_step(config: TrialConfig) -> int:
+def draws_of_step(config: TrialTree) -> int:
     """Draws of z for each image in a training step: L, times K where the objective has one."""
     return config.objective.num_samples * getattr(config.objective, "num_importance_samples", 1)
 
 
-def _fusing(config: TrialConfig) -> Iterator[str]:
+def _fusing(config: TrialTree) -> Iterator[str]:
     if config.training.fused_replicates == "always" and not fusable(config):
         yield (
             "training.fused_replicates 'always' needs model.posterior 'gaussian' and a model.prior other than 'flow', "
@@ -46,7 +43,7 @@ def _fusing(config: TrialConfig) -> Iterator[str]:
         )
 
 
-def _closed_forms(config: TrialConfig) -> Iterator[str]:
+def _closed_forms(config: TrialTree) -> Iterator[str]:
     """An estimator's closed forms must exist for the posterior and the prior."""
     posterior, prior = config.model.posterior.name, config.model.prior.name
     estimator = KL_ESTIMATORS[config.kl.estimator]
@@ -62,7 +59,7 @@ def _closed_forms(config: TrialConfig) -> Iterator[str]:
         )
 
 
-def _sizes(config: TrialConfig) -> Iterator[str]:
+def _sizes(config: TrialTree) -> Iterator[str]:
     """The number of draws must be one that the sampling scheme has, and enough for the KL estimator."""
     draws, scheme, estimator = (
         draws_of_step(config),
@@ -77,7 +74,7 @@ def _sizes(config: TrialConfig) -> Iterator[str]:
         yield _too_few_draws("kl.estimator", estimator.name, estimator.least_draws, estimator.least_draws_for, draws)
 
 
-def _gradient(config: TrialConfig) -> Iterator[str]:
+def _gradient(config: TrialTree) -> Iterator[str]:
     """A gradient estimator must be unbiased for the objective, the KL estimator and the sampling scheme."""
     gradient, objective, draws = GRADIENT_ESTIMATORS[config.gradient.estimator], config.objective, draws_of_step(config)
     if objective.name not in gradient.objectives:
@@ -105,7 +102,7 @@ def _too_few_draws(key: str, name: str, least: int, purpose: str, draws: int) ->
     return f"{key} {name!r} needs at least {least} draws {purpose}, got objective.num_samples {draws}"
 
 
-def _pixels(config: TrialConfig) -> Iterator[str]:
+def _pixels(config: TrialTree) -> Iterator[str]:
     binarised = config.data.binarization != "none"
     if (config.model.likelihood.name == "bernoulli") != binarised:
         yield (

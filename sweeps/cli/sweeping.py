@@ -41,11 +41,13 @@ def run(
         tree["tracking"] = {**(given if isinstance(given, dict) else {}), "wandb": wandb}
     specification = parse(tree, str(path))
     from sweeps.machine import scratch
+    from sweeps.machine.interrupts import ignore_more
     from sweeps.running.sweep import Setting, Sweep
 
     setting = Setting(runs_dir, data_dir, workers, address=address, storage=storage, command=_command())
     with scratch.home():
         code = Sweep(specification, setting).run(force=force)
+        ignore_more(code)
     raise typer.Exit(code)
 
 
@@ -61,11 +63,13 @@ def resume(
 ) -> None:
     """Go on with an interrupted sweep: finished trials are kept, running ones go on from their checkpoints."""
     from sweeps.machine import scratch
+    from sweeps.machine.interrupts import ignore_more
     from sweeps.running.sweep import Setting, Sweep
 
     setting = Setting(runs_dir, data_dir, workers, wandb, address, storage, command=_command())
     with scratch.home():
         code = Sweep.resume(name, setting)
+        ignore_more(code)
     raise typer.Exit(code)
 
 

@@ -31,6 +31,13 @@ LOOK_SECONDS = 2.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+def ignore_more(code: ExitCode) -> None:
+    """After an interrupted sweep, let the process end with this exit code: one more Ctrl-C changes nothing."""
+    if code == ExitCode.INTERRUPTED:
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
 class Interrupts:
     """Turns signals into the end of a sweep. Signals belong to the main thread: in any other this does nothing."""
 

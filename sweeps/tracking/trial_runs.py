@@ -241,7 +241,8 @@ class TrialRuns:
             self._set_environment()
             restart = True
         else:
-            restart = isinstance(error, ConnectionError) or "mailbox" in type(error).__module__
+            module = type(error).__module__
+            restart = isinstance(error, ConnectionError) or "mailbox" in module or "service" in module
         with suppress(Exception):
             if broken:
                 broken.end("interrupted")
@@ -249,6 +250,7 @@ class TrialRuns:
             self._runs.clear()
             with suppress(Exception):
                 wandb.teardown(exit_code=1)
+            os.environ.pop("WANDB_SERVICE", None)  # may name one that is gone
 
     def _lost(self, number: int | None, reason: str) -> None:
         trial = "" if number is None or number == REPORT else f" of trial {number}"

@@ -113,7 +113,9 @@ def run(blocks: list[Block], folder: Path) -> str:
     Raises:
         RuntimeError: a command fails, or takes too long; the message holds all that it printed.
     """
-    environment = {**os.environ, "PYTHONPATH": str(folder.resolve()), "PYTHONDONTWRITEBYTECODE": "1"}
+    # Of a test that logged to W&B in this process a service may be named here that is gone by now.
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
+    environment = {**kept, "PYTHONPATH": str(folder.resolve()), "PYTHONDONTWRITEBYTECODE": "1"}
     return "".join(_printed(words, folder, environment) for words in _commands(blocks))
 
 
@@ -148,7 +150,7 @@ def _command(words: list[str]) -> list[str]:
         arguments = dict(word.split("=", 1) for word in words[2:])
         return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *shlex.split(arguments.get("ARGS", ""))]
     if words == ["make", "schema"]:
-        return [sys.executable, "-m", "pipeline.trial.schema"]
+        return [sys.executable, "-m", "pipeline.schema"]
     if words[0] == "python":
         return [sys.executable, *words[1:]]
     raise ValueError(f"{shlex.join(words)}: is not a command that examples may use")

@@ -12,6 +12,7 @@ from unittest import mock
 import fake_trial
 import ray.cloudpickle
 
+from sweeps.machine.interrupts import ignore_more
 from sweeps.running.sweep import Setting, Sweep
 from sweeps.specification.reading import load
 
@@ -32,7 +33,9 @@ def main(command: str, runs_dir: Path, path: Path, workers: int, trial: fake_tri
     # Workers do not see this folder: the function goes to them by value.
     ray.cloudpickle.register_pickle_by_value(fake_trial)
     with mock.patch("pipeline.calibration.table.calibrate", return_value=[CALIBRATION]):
-        return Sweep(spec, setting).run() if command == "run" else Sweep.resume(spec.name, setting)
+        code = Sweep(spec, setting).run() if command == "run" else Sweep.resume(spec.name, setting)
+    ignore_more(code)  # as the command line does
+    return code
 
 
 if __name__ == "__main__":

@@ -19,8 +19,10 @@ PIXELS, TEST_IMAGES, STUDY_IMAGES, STUDY_DRAWS = 64, 270, 128, 1024
 FLOOR = -137.0  # nats: the z-free histogram
 L_GRID = (1, 2, 4, 8, 16, 32, 64, 128)
 K_GRID = (1, 8, 64)
-QUANTITIES = ("k1", "k3", "cross_entropy", "reconstruction")
-QUANTITIES += ("elbo_closed_form", "elbo_monte_carlo", "elbo_control_variate", "iwae")
+QUANTITIES = (
+    *("k1", "k3", "cross_entropy", "reconstruction"),
+    *("elbo_closed_form", "elbo_monte_carlo", "elbo_control_variate", "iwae"),
+)
 SCHEMES = {"iid": (1.0, -1.0), "antithetic": (0.5, -1.0), "sobol": (1.0, -2.0)}  # factor and slope of Var against L
 HOSTILE = '<script>alert("x")</script> & ünïcödé \n| `` {{ 7*7 }} ' + "long " * 40
 

@@ -361,6 +361,20 @@ def test_runs_survive_the_death_of_the_wandb_service(
     assert (warnings_shown, runs.degraded) == ([], set())
 
 
+def test_a_service_of_another_program_that_is_gone_is_replaced(
+    tmp_path: Path, make_runs: Callable[..., TrialRuns], monkeypatch: pytest.MonkeyPatch, warnings_shown: list[str]
+) -> None:
+    restart_service()
+    monkeypatch.setenv("WANDB_SERVICE", f"3-{os.getpid()}-unix-{tmp_path}/socket")
+    runs = make_runs()
+    runs.start(0, CONFIG, "search")
+    log_epochs(runs, 0, range(3))
+    runs.close()
+    restart_service()
+    assert len(rows_of(tmp_path, 0)) == 3
+    assert (warnings_shown, runs.degraded) == ([], set())
+
+
 def wandb_services() -> list[int]:
     """W&B services that this process started."""
     found = []

@@ -1,6 +1,6 @@
 """What the report knows of the pipeline: names, words and order of its kinds, its configuration and its limits.
 
-    python -m pipeline.trial.schema        writes analysis/tables/schema.json anew (`make schema`)
+    python -m pipeline.schema        writes analysis/tables/schema.json anew (`make schema`)
 
 `analysis` imports nothing of the pipeline; it reads this file, which is shipped with it. The tables in it are written
 by hand, and so is the order of what comes in kinds: a kind has the colour of its place, so a new one comes after those
@@ -24,7 +24,7 @@ from pipeline.probability.kl.registry import KL_ESTIMATORS
 from pipeline.probability.schemes.registry import SCHEMES
 from pipeline.variance.quantities import STUDIED
 
-SCHEMA = Path(__file__).parents[2] / "analysis" / "tables" / "schema.json"
+SCHEMA = Path(__file__).parents[1] / "analysis" / "tables" / "schema.json"
 
 
 Kinds = dict[str, list[dict[str, str]]]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
+from pipeline import schema
 from pipeline.calibration.table import LIMIT
 from pipeline.config import TrialConfig, flatten
-from pipeline.trial import schema
 from pipeline.variance.quantities import STUDIED
 
 
