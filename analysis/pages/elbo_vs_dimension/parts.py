@@ -103,7 +103,7 @@ def _change(value: str, first: pd.Series, last: pd.Series) -> str:
 
 
 def _p_value(first: pd.Series, second: pd.Series) -> float:
-    """Of an unpaired t-test with unequal variances, with the fewer degrees of freedom of the two; NaN where one has a single seed."""
+    """Of Welch's t-test with the fewer degrees of freedom of the two; NaN where one has a single seed."""
     error = float(np.hypot(first["standard_error"], second["standard_error"]))
     difference = pd.Series([first["mean"] - second["mean"]])
     degrees = pd.Series([min(first["degrees"], second["degrees"])])
