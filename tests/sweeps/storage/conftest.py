@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from pyarrow import fs
 
+from sweeps.storage import storage as storage_module
+
 SECRET = "a-secret-that-nobody-may-see"
 
 
@@ -59,3 +61,8 @@ def url(request: pytest.FixtureRequest, server: str, tmp_path: Path) -> str:
     if request.param == "s3":
         return f"s3://bucket/{tmp_path.name}?endpoint_override={server}&scheme=http"
     return (tmp_path / "nfs").as_uri()
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage_module, "PAUSES", (0.01, 0.01))

@@ -8,16 +8,9 @@ from typing import Any
 import pytest
 
 from pipeline.config import ConfigError
-from sweeps.storage import storage as storage_module
 from sweeps.storage.mirror import Mirror
 from sweeps.storage.storage import Storage, StorageError, reason
 from sweeps.storage.workplace import NotSharedError, workplace
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage_module, "PAUSES", (0.01, 0.01))
-
 
 SECRET = "what-nobody-may-see"
 
