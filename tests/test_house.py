@@ -27,10 +27,6 @@ LONG = {
     "pipeline/config/options.py": "every option of a trial, one class after another",
     "tests/support/wandb_server.py": "one server: its routes share its state",
     "tests/pipeline/evaluation/test_evidence.py": "to be split",
-    "tests/sweeps/storage/test_storage.py": "to be split",
-    "tests/sweeps/cli/test_main.py": "to be split",
-    "tests/sweeps/search/test_planner.py": "to be split",
-    "tests/sweeps/tracking/test_trial_runs.py": "to be split",
 }
 """Files that are longer, with the reason."""
 THEMES = {
@@ -52,12 +48,10 @@ PRIVATE = {
     ("tests/benchmarks/bench_samples.py", "_train"): "likewise",
     ("tests/benchmarks/bench_step.py", "_train"): "likewise",
     ("tests/sweeps/storage/test_storage.py", "_write"): "a write that fails between two that do not",
+    ("tests/sweeps/storage/test_sweep_copy.py", "_write"): "likewise",
     ("tests/sweeps/search/test_planner.py", "_plan"): "a crash between Optuna's suggestion and the plan",
-    ("tests/sweeps/tracking/test_trial_runs.py", "_runs"): "the writer's queue, full",
-    ("tests/sweeps/tracking/test_trial_runs.py", "_queue"): "the writer's queue, full",
 }
 """Private names of the wings that tests reach for, with the reason."""
-TIMED = {"tests/sweeps/tracking/test_trial_runs.py": "under other hands; to become a bound on what is waited for"}
 SILENT = {"test_a_base_that_only_fits_with_the_factors_is_accepted": "its name says that nothing is raised"}
 
 
@@ -163,7 +157,7 @@ def test_no_test_touches_a_private_name() -> None:
 
 
 def test_no_assertion_is_about_seconds() -> None:
-    assert in_tests(shape.timed_assertions).keys() - TIMED.keys() == set()
+    assert in_tests(shape.timed_assertions) == {}
 
 
 def test_a_test_without_an_assertion_says_what_it_asserts() -> None:

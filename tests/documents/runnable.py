@@ -115,7 +115,7 @@ def run(blocks: list[Block], folder: Path) -> str:
     """
     # Of a test that logged to W&B in this process a service may be named here that is gone by now.
     kept = {key: value for key, value in os.environ.items() if not key.startswith("WANDB_")}
-    environment = {**kept, "PYTHONPATH": str(folder.resolve()), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**kept, "PYTHONPATH": str(folder.resolve())}
     return "".join(_printed(words, folder, environment) for words in _commands(blocks))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from sweeps.search.planner import Planner
 from sweeps.specification.reading import parse
 from sweeps.tracking.trial_runs import TrialRuns
 
+Command = Callable[..., tuple[int, str, str]]
+"""The command line in this process: arguments -> exit code, what it printed, what it complained of."""
 TRIAL: dict[str, Any] = {
     "data": {"train_images": 128},
     "model": {"latent_dim": 2, "network": {"name": "mlp", "hidden": [8]}},

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from sweeps.tracking import offline
 from sweeps.tracking.epochs import metrics_by_epoch
 from sweeps.tracking.trial_runs import TrialRuns
 
@@ -69,3 +71,27 @@ def write_trial(run_folder: Path, number: int, epochs: int, *, finished: bool = 
         content = {**result, "metrics": METRICS, "seconds": {"total": 3.0}}
         (folder / "result.json").write_text(json.dumps(content))
     return folder
+
+
+def rows_of(sweep_folder: Path, number: int) -> dict[int, dict[str, float]]:
+    """Epoch -> metrics of the trial's only run; W&B's own columns left out."""
+    (file,) = [path for path in offline.run_files(sweep_folder) if offline.trial_number(path) == number]
+    rows = [row for row in offline.history(file) if "epoch" in row]
+    assert len({row["epoch"] for row in rows}) == len(rows)
+    return {
+        row["epoch"]: {name: value for name, value in row.items() if name[0] != "_" and name != "epoch"} for row in rows
+    }
+
+
+def run_record(sweep_folder: Path) -> dict[str, Any]:
+    (file,) = offline.run_files(sweep_folder)
+    return next(record["run"] for record in offline.read(file) if record["type"] == "run")
+
+
+def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.1)
+    return False

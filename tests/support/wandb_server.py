@@ -6,10 +6,13 @@ itself), the configuration, the summary, files and the exit code. Faults are inj
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import gzip
 import json
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -358,3 +361,13 @@ def serving() -> Iterator[WandbServer]:
     finally:
         server.http.shutdown()
         server.http.server_close()
+
+
+def restart_service() -> None:
+    """The client reads server and key once per process; it leaves the old service to the garbage collector."""
+    import wandb
+
+    with warnings.catch_warnings(), contextlib.suppress(ConnectionError, TimeoutError):
+        warnings.simplefilter("ignore", ResourceWarning)
+        wandb.teardown()
+        gc.collect()

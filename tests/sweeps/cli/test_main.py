@@ -5,44 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import yaml
 from child_environment import child_environment
-from recorded_sweep import TRIAL, record_sweep
-
-from sweeps.cli import main as cli
-from sweeps.record.folders import locked
-
-Command = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def elbosweep(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Command:
-    """Runs the command line in this process, in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("ELBOSWEEP_RUNS", "ELBOSWEEP_DATA"):
-        monkeypatch.delenv(name, raising=False)
-
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["elbosweep", *arguments])
-        with pytest.raises(SystemExit) as stopped:
-            cli.main()
-        said = capsys.readouterr()
-        return int(stopped.value.code or 0), said.out, said.err
-
-    return call
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> Path:
-    """A runs folder with the sweep `done`: one failed trial among four."""
-    record_sweep(tmp_path / "runs")
-    return tmp_path / "runs"
-
+from recorded_sweep import Command
 
 # --- bad input ------------------------------------------------------------------------------------------------------
 
@@ -161,42 +130,6 @@ def test_a_missing_package_says_what_to_install(tmp_path: Path) -> None:
 # --- reading a sweep ------------------------------------------------------------------------------------------------
 
 
-def test_status_counts_and_reconciles(elbosweep: Command, runs: Path) -> None:
-    code, out, _ = elbosweep("status", "done")
-    assert code == 1, "a trial failed"
-    assert "done: failed, 4 of 4 trials done (3 finished, 0 running, 1 failed, 0 stopped)" in out
-    assert "best validation.elbo: -104.805 (trial 3)" in out
-    assert "disagreement" not in out
-
-
-def test_status_names_a_disagreement(elbosweep: Command, runs: Path) -> None:
-    (runs / "done" / "trials" / "0001" / "result.json").unlink()
-    code, out, _ = elbosweep("status", "done")
-    assert code == 1
-    assert "disagreement: trial 1 is finished in the ledger and has no result.json" in out
-
-
-def test_status_of_a_killed_sweep_says_how_to_go_on(elbosweep: Command, runs: Path) -> None:
-    (runs / "done" / "sweep.json").write_text(json.dumps({"state": "running", "total": 9}))
-    _, out, _ = elbosweep("status", "done")
-    assert "done: killed, 4 of 9 trials done" in out
-    assert "elbosweep resume done" in out
-
-
-def test_status_of_a_running_sweep_tells_the_time_left(elbosweep: Command, runs: Path) -> None:
-    (runs / "done" / "sweep.json").write_text(json.dumps({"state": "running", "total": 9}))
-    with locked(runs / "done"):
-        _, out, _ = elbosweep("status", "done")
-    assert "done: running" in out
-    assert "left" in out
-
-
-def test_list(elbosweep: Command, runs: Path) -> None:
-    code, out, _ = elbosweep("list")
-    assert code == 0
-    assert out.splitlines()[1].split()[:4] == ["done", "failed", "4/4", "1"]
-
-
 def test_a_runs_folder_that_was_named_must_exist(
     elbosweep: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -270,43 +203,3 @@ def test_calibration_table_goes_into_the_sweep(elbosweep: Command, runs: Path, m
     assert pd.read_parquet(runs / "done" / "calibration.parquet")["z_score"].tolist() == [-1.0]
     monkeypatch.setattr("pipeline.calibration.table.calibrate", lambda seed, progress: [row | {"z_score": 9.0}])
     assert elbosweep("calibrate")[0] == 1
-
-
-# --- without Ray ----------------------------------------------------------------------------------------------------
-
-
-def test_train_and_evaluate(elbosweep: Command, tmp_path: Path) -> None:
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TRIAL))
-    code, out, err = elbosweep("train", "tiny.yaml", "--set", "training.epochs=1", "--device", "cpu")
-    assert code == 0
-    assert "epoch 1/1" in err
-    result = json.loads((tmp_path / "trials" / "tiny" / "result.json").read_text())
-    assert result["config"]["training.epochs"] == 1
-    assert f"{result['metrics']['test.elbo']:.4f}" in out
-    code, out, _ = elbosweep("evaluate", "trials/tiny", "--set", "evaluation.num_importance_samples=[1, 4]")
-    assert code == 0
-    assert "test.iwae_4" in out
-
-
-@pytest.mark.parametrize(
-    ("assignment", "message"),
-    [
-        ("training.epochs", "must be KEY=VALUE, got 'training.epochs'"),
-        ("training.epoch=3", "training.epoch: unknown key (did you mean 'training.epochs'?), got '3'"),
-        ("training.epochs=-3", "training.epochs: must be at least 0, got -3"),
-    ],
-)
-def test_assignments_are_checked(elbosweep: Command, tmp_path: Path, assignment: str, message: str) -> None:
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TRIAL))
-    code, _, err = elbosweep("train", "tiny.yaml", "--set", assignment)
-    assert code == 2
-    assert f"--set: {message}" in err
-
-
-def test_a_misspelt_key_of_a_trial_gets_the_one_that_was_meant(elbosweep: Command, tmp_path: Path) -> None:
-    (tmp_path / "tiny.yaml").write_text("training: {lr: 0.1}")
-    said = "elbosweep: tiny.yaml: training.lr: unknown key (did you mean 'training.learning_rate'?), got 0.1\n"
-    assert elbosweep("train", "tiny.yaml") == (2, "", said)
-    (tmp_path / "tiny.yaml").write_text("training: {epochs: 2026-01-01}")
-    said = "elbosweep: tiny.yaml: training.epochs: must be an integer, got '2026-01-01'\n"
-    assert elbosweep("train", "tiny.yaml") == (2, "", said)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,6 @@ from pipeline.config import TrialConfig, config_hash
 from sweeps.search.plan import Outcome, Plan
 from sweeps.search.planner import Planner, Waiting
 from sweeps.specification.reading import parse
-from sweeps.specification.spec import SweepSpec
 
 
 @pytest.fixture(scope="module")
@@ -124,37 +122,7 @@ def test_confirmation_trains_the_best_of_each_level_with_fresh_seeds(tmp_path: P
     assert all((config.replicates, config.first_replicate) == (5, 2) for config in confirmed)
 
 
-# --- several objectives, budgets, databases --------------------------------------------------------------------------
-
-OBJECTIVES = {"validation.elbo": "max", "seconds.training": "min"}
-
-
-def two_objectives(spec: SweepSpec) -> Callable[[Plan], Outcome]:
-    def outcome(plan: Plan) -> Outcome:
-        config = spec.trial(plan.overrides)
-        return Outcome("finished", bound(config), others=(float(config.model.latent_dim),))
-
-    return outcome
-
-
-@pytest.mark.parametrize("sampler", ["nsga2", "tpe", "gp"])
-def test_several_objectives_are_searched_deterministically(tmp_path: Path, sampler: str) -> None:
-    spec = specification(sampler=sampler, trials=24 if sampler == "nsga2" else 8, objectives=OBJECTIVES)
-    for name in ("alone", "many"):
-        (tmp_path / name).mkdir()
-    alone = simulate(spec, tmp_path / "alone", workers=1, outcome=two_objectives(spec))
-    many = simulate(spec, tmp_path / "many", workers=4, crash_after=(9, 17), outcome=two_objectives(spec))
-    assert many == alone
-    front = Planner(spec, tmp_path / "alone").study.best_trials
-    assert all(len(trial.values) == 2 for trial in front)
-    assert len({json.dumps(dict(plan.overrides)) for plan in alone}) > 10
-
-
-def test_the_factorial_part_is_the_first_generation(tmp_path: Path) -> None:
-    spec = specification(sampler="nsga2", trials=2, objectives=OBJECTIVES)
-    simulate(spec, tmp_path, workers=1, outcome=two_objectives(spec))
-    trials = Planner(spec, tmp_path).study.trials
-    assert [trial.system_attrs["NSGAIISampler:generation"] for trial in trials] == [0] * 7
+# --- budgets, targets and crashes --------------------------------------------------------------------------
 
 
 def test_the_budget_of_trials_cuts_the_search_and_leaves_the_confirmation(tmp_path: Path) -> None:

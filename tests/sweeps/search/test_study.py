@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 import pytest
+from fake_trial import bound
 from simulated_search import simulate, specification
 
 from pipeline.config import ConfigError
 from sweeps.search import study
+from sweeps.search.plan import Outcome, Plan
 from sweeps.search.planner import Planner
+from sweeps.specification.spec import SweepSpec
 
 
 def test_a_database_holds_the_study_under_the_sweeps_name(tmp_path: Path) -> None:
@@ -61,3 +66,34 @@ def test_a_database_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "study.sqlite").write_text("this is no database, whatever its name says" * 100)
     with pytest.raises(ConfigError, match=r"search.storage: sqlite:///study.sqlite cannot be used: .*not a database"):
         Planner(specification(storage="sqlite:///study.sqlite"), tmp_path)
+
+
+OBJECTIVES = {"validation.elbo": "max", "seconds.training": "min"}
+
+
+def two_objectives(spec: SweepSpec) -> Callable[[Plan], Outcome]:
+    def outcome(plan: Plan) -> Outcome:
+        config = spec.trial(plan.overrides)
+        return Outcome("finished", bound(config), others=(float(config.model.latent_dim),))
+
+    return outcome
+
+
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe", "gp"])
+def test_several_objectives_are_searched_deterministically(tmp_path: Path, sampler: str) -> None:
+    spec = specification(sampler=sampler, trials=24 if sampler == "nsga2" else 8, objectives=OBJECTIVES)
+    for name in ("alone", "many"):
+        (tmp_path / name).mkdir()
+    alone = simulate(spec, tmp_path / "alone", workers=1, outcome=two_objectives(spec))
+    many = simulate(spec, tmp_path / "many", workers=4, crash_after=(9, 17), outcome=two_objectives(spec))
+    assert many == alone
+    front = Planner(spec, tmp_path / "alone").study.best_trials
+    assert all(len(trial.values) == 2 for trial in front)
+    assert len({json.dumps(dict(plan.overrides)) for plan in alone}) > 10
+
+
+def test_the_factorial_part_is_the_first_generation(tmp_path: Path) -> None:
+    spec = specification(sampler="nsga2", trials=2, objectives=OBJECTIVES)
+    simulate(spec, tmp_path, workers=1, outcome=two_objectives(spec))
+    trials = Planner(spec, tmp_path).study.trials
+    assert [trial.system_attrs["NSGAIISampler:generation"] for trial in trials] == [0] * 7
