@@ -228,12 +228,3 @@ def calibration_summary(calibration: pd.DataFrame) -> pd.DataFrame:
         "estimator": worst,
     }
     return pd.DataFrame([row])
-
-
-FIRST_SHARE, LAST_SHARE = 0.05, 0.1
-"""Of the epochs: what the axis need not show, and where a best epoch says that training was still paying."""
-
-
-def best_was_late(replicates: pd.DataFrame) -> int:
-    """Replicates whose best epoch lies in the last tenth: where most do, training was too short."""
-    return int((replicates["best_epoch"] >= (1.0 - LAST_SHARE) * replicates["epochs"]).sum())

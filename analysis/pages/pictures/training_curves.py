@@ -8,11 +8,13 @@ import pandas as pd
 from analysis import figures, statistics
 from analysis.document.blocks import Block, Figure, Heading, Panel
 from analysis.figures import theme
-from analysis.statistics.selection import FIRST_SHARE, best_was_late
+from analysis.statistics.convergence import was_late
 from analysis.tables import Sweep
 from analysis.tables.columns import DIMENSION
 from analysis.wording import count
 
+FIRST_SHARE = 0.05
+"""Of the epochs: what the axis need not show."""
 TRAIN, VALIDATION = "train.bits_per_dim", "validation.bits_per_dim"
 MOST_LINES = 6
 """Latent dimensions in one figure, evenly spread."""
@@ -76,7 +78,7 @@ def _sentence(sweep: Sweep, rows: pd.DataFrame) -> str:
     best = sweep.replicates[sweep.replicates["trial"].isin(rows["trial"])].dropna(subset=["best_epoch", "epochs"])
     if best.empty:
         return "The best epochs were not recorded."
-    late = best_was_late(best)
+    late = int(was_late(best).sum())
     text = f"{late} of {count(len(best), 'replicate')} had their best validation bound in the last tenth of training"
     if late > len(best) / 2:
         return f"{text}: most would have gained from more epochs."
