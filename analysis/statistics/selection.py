@@ -89,6 +89,18 @@ def search_history(trials: pd.DataFrame, value: str = RANK, *, maximise: bool = 
     return table.assign(is_best=(table["best"] != table["best"].shift()).astype(bool))
 
 
+def incumbent_kept(history: pd.DataFrame) -> tuple[int, int]:
+    """Of the trials after the first, how many left the best so far what it was: (kept, trials after the first).
+
+    >>> incumbent_kept(pd.DataFrame({"is_best": [True, False, True, False]}))
+    (2, 3)
+
+    Args:
+        history: `search_history`'s rows.
+    """
+    return int((~history["is_best"]).sum()), max(len(history) - 1, 0)
+
+
 def pareto_front(frame: pd.DataFrame, maximise: Sequence[str] = (), minimise: Sequence[str] = ()) -> pd.DataFrame:
     """Mark the rows that no other row beats: as good in every column and better in one.
 

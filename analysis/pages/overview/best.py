@@ -13,7 +13,7 @@ from analysis.statistics import answers
 from analysis.statistics.bounds import comparable, judged_by
 from analysis.statistics.few_seeds.winner import FRESH, ONLY
 from analysis.tables import Sweep
-from analysis.tables.columns import varying
+from analysis.tables.columns import CONFIRM, varying
 from analysis.wording import count, figure, interval, label
 
 
@@ -37,7 +37,7 @@ def blocks(sweep: Sweep) -> list[Block]:
     shown = _shown(table, [name for name in varying(joined) if name in table], value)
     return [
         heading,
-        Text(_sentence(table, answers.best_bound(sweep).iloc[0])),
+        Text(_sentence(table, answers.best_bound(sweep).iloc[0], _incumbent(sweep, rank))),
         Table("best_configurations", table, caption, rows=10, shown=shown),
     ]
 
@@ -60,7 +60,7 @@ def _shown(table: pd.DataFrame, varied: list[str], value: str) -> pd.DataFrame:
     return shown
 
 
-def _sentence(table: pd.DataFrame, best: pd.Series) -> str:
+def _sentence(table: pd.DataFrame, best: pd.Series, incumbent: str) -> str:
     """What the first reaches on seeds that had no say, and how sure it is that it is the first."""
     trials = numbers(table.iloc[0]["trials"], 6)
     bound, text = label(best["value"]), f"The configuration with the best {label(best['rank'])} (trial {trials}) "
@@ -79,7 +79,16 @@ def _sentence(table: pd.DataFrame, best: pd.Series) -> str:
     text += f"{apart} on the seeds that chose it"
     if np.isfinite(best["probability_not_best"]):
         text += f"; that another is really the best has probability {best['probability_not_best']:.2f}"
-    return f"{text}. {_unchanged(table)}".strip()
+    return f"{text}{incumbent}. {_unchanged(table)}".strip()
+
+
+def _incumbent(sweep: Sweep, rank: str) -> str:
+    """How often a further trial left the best so far what it was: where nearly always, more trials buy little."""
+    searched, _ = comparable(sweep.trials[sweep.trials["phase"] != CONFIRM])
+    kept, further = statistics.incumbent_kept(statistics.search_history(searched, rank))
+    return f"; the best so far did not change after {kept} of the {further} trials that followed the first" * (
+        further > 1
+    )
 
 
 def _unchanged(table: pd.DataFrame) -> str:
