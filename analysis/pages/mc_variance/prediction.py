@@ -30,23 +30,6 @@ def blocks(sweep: Sweep) -> list[Block]:
         f"{share['inside']:g} of {count(len(ratios), 'trial')} ({share['share']:.0%}) {have} 1 in {their} 99 % interval"
         f"{certainty}."
     )
-    return []
-    share = statistics.share_containing_one(ratios).iloc[0]
-    shared = shared_draws(with_dimension(sweep, "replicates"))
-    certainty = shared or f" (95 % interval of that share: {share['low']:.0%} to {share['high']:.0%})"
-    x, y = figures.Axis("trial", "trial"), figures.Axis("ratio", "variance.k1_ratio")
-    panel = Panel(
-        "k1_ratio",
-        lambda axes: figures.ratios(axes, ratios, x=x, y=y, title="k1: measured variance over its closed form"),
-        "Measured over predicted variance of k1 for every trial",
-        (4.8, 3.2),
-    )
-    caption = f"It must be 1. Bars: 99 % intervals from the draws' own errors. n = {count(len(ratios), 'trial')}."
-    sentence = (
-        f"{share['inside']:g} of {count(len(ratios), 'trial')} ({share['share']:.0%}) {'has' if share['inside'] == 1 else 'have'} 1 "
-        f"in {'its' if share['inside'] == 1 else 'their'} 99 % interval"
-        f"{certainty}."
-    )
     return [
         Heading("Does the closed form predict it?"),
         Figure((panel,), caption, sentence),

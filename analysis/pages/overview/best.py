@@ -86,9 +86,8 @@ def _incumbent(sweep: Sweep, rank: str) -> str:
     """How often a further trial left the best so far what it was: where nearly always, more trials buy little."""
     searched, _ = comparable(sweep.trials[sweep.trials["phase"] != CONFIRM])
     kept, further = statistics.incumbent_kept(statistics.search_history(searched, rank))
-    return f"; the best so far did not change after {kept} of the {further} trials that followed the first" * (
-        further > 1
-    )
+    said = f"; the best so far did not change after {kept} of the {further} trials after the first"
+    return said if further > 1 else ""
 
 
 def _unchanged(table: pd.DataFrame) -> str:
