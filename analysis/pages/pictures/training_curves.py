@@ -8,6 +8,7 @@ import pandas as pd
 from analysis import figures, statistics
 from analysis.document.blocks import Block, Figure, Heading, Panel
 from analysis.figures import theme
+from analysis.statistics.bounds import densities
 from analysis.statistics.convergence import was_late
 from analysis.tables import Sweep
 from analysis.tables.columns import DIMENSION
