@@ -100,8 +100,7 @@ TRAPS: dict[str, tuple[dict[str, Any], Change, list[str], list[str]]] = {
         {},
         iwae,
         [
-            "All trials maximised the IWAE bound with K = 1 and 8 and are judged here by the test IWAE bound with K = 8",
-            r"The best test IWAE bound with K = 8 is .* \(objective\.num_importance_samples 8|"
+            "All trials maximised the IWAE bound with K = 1 and 8 and are judged here by the test IWAE bound with",
             r"The best test IWAE bound with K = 8 is .*num_importance_samples 8",
             "num_importance_samples 1 is worse than objective.num_importance_samples 8",
         ],
