@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,9 @@ AXES = {
 }
 """Axis labels by column: the name, so that `grep` finds it, and the unit."""
 
+IWAE = re.compile(r"(train|validation|test)\.iwae_\d+")
+"""Names of IWAE bounds, whose label says their K."""
+
 SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
@@ -40,7 +44,11 @@ def label(name: object, kind: str | None = None) -> str:
     >>> label("validation.elbo"), label("closed_form", "kl.estimator"), label("my_estimator", "kl.estimator")
     ('validation ELBO', 'closed form', 'my_estimator')
     """
-    return (LABELS if kind is None else labels(kind)).get(str(name), str(name))
+    text = str(name)
+    if kind is None and IWAE.fullmatch(text):
+        split, k = text.split(".iwae_")
+        return f"{split} IWAE bound with K = {k}"
+    return (LABELS if kind is None else labels(kind)).get(text, text)
 
 
 def axis(column: str) -> str:

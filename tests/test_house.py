@@ -39,6 +39,8 @@ THEMES = {
     "test_unknown_kinds": "every page, with kinds that it does not know",
     "test_what_is_missing": "every page, with tables that are not there",
     "test_every_kind_of_sweep": "every statistic, on sweeps of every kind",
+    "test_sentences": "the numbers in sentences, against the tables",
+    "test_traps": "every page, on sweeps that once made it say something false",
 }
 """Test files that are about no single module."""
 PUBLIC = {"_replace": "a method of every NamedTuple", "_repr_html_": "IPython's protocol"}

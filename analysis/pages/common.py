@@ -27,6 +27,13 @@ def floor_without_z(sweep: Sweep) -> float:
     return float(rows["nats"].iloc[0]) if len(rows) else math.nan
 
 
+def normal_pairs(sweep: Sweep) -> bool:
+    """Whether every finished trial has a diagonal Gaussian posterior under a standard normal prior."""
+    done = sweep.trials[sweep.trials["status"] == FINISHED]
+    pairs = {"model.posterior.name": "gaussian", "model.prior.name": "standard_normal"}
+    return all(bool(done[name].eq(kind).all()) for name, kind in pairs.items() if name in done)
+
+
 def spread(dimensions: Iterable[float]) -> bool:
     """Whether latent dimensions lie so far apart that a logarithmic axis shows them better."""
     values = list(dimensions)

@@ -27,6 +27,7 @@ from analysis.statistics.prior_monte_carlo import (
 from analysis.statistics.selection import (
     best_configurations,
     calibration_summary,
+    incumbent_kept,
     outcomes,
     pareto_front,
     search_history,
@@ -53,6 +54,7 @@ __all__ = [
     "geometric_means",
     "gradient_slopes",
     "holm",
+    "incumbent_kept",
     "k3_divergence",
     "outcomes",
     "paired_differences",

@@ -13,18 +13,17 @@ import numpy as np
 import pandas as pd
 
 from analysis import tables
+from analysis.statistics.bounds import SCALES, comparable, judged_by, trained_on_iwae
 from analysis.statistics.few_seeds.best_dimension import dimension_probabilities, sufficient_dimension
 from analysis.statistics.few_seeds.effects import declared_factors, effects
 from analysis.statistics.few_seeds.factor_shares import factor_shares
 from analysis.statistics.few_seeds.winner import winner, winner_on_fresh_seeds
 from analysis.statistics.headline import CELL, SETTING, Headline, headline, name_of
 from analysis.tables import Sweep
-from analysis.tables.columns import BOUND, CONFIRM, DIMENSION, FACTORIAL, RANK, varying
+from analysis.tables.columns import CONFIRM, DIMENSION, FACTORIAL, varying
 from analysis.tables.kinds import KL_ESTIMATOR
 from analysis.wording import count, label, listed
 
-ERROR_OF_IMAGES = f"{BOUND}.standard_error"
-OBJECTIVE = "objective.name"
 NORMAL = 1.96
 """Two-sided 95 % quantile, for the mean over hundreds of images."""
 
@@ -32,38 +31,48 @@ NORMAL = 1.96
 def best_bound(sweep: Sweep) -> pd.DataFrame:
     """The configuration with the best validation bound, and the test bound to expect of it on new seeds.
 
+    The bound is what the trials were trained for (`judged_by`). Where trials differ in what their bounds are of, the
+    best is that of the most frequent kind (`comparable`).
+
     Fresh seeds measure it where it was confirmed; otherwise each seed is left out of the choice in turn (`winner`).
 
     Returns:
         `winner`'s row with `model.latent_dim`, `name` (its settings in words), `image_error` (the standard error over
         the images of the split, NaN where it was not measured), `low_images` and `high_images` (the interval for new
-        seeds and new images). Empty where no finished trial has both bounds.
+        seeds and new images), `value` and `rank` (the columns), `among` (what the compared trials share, or "").
+        Empty where no finished trial has both bounds.
     """
-    everything = tables.joined(sweep)
-    if everything.empty or not {BOUND, RANK} <= set(everything.columns):
+    (everything, among), judged = comparable(tables.joined(sweep)), judged_by(sweep)
+    value, rank, _ = judged
+    if everything.empty or not {value, rank} <= set(everything.columns):
         return pd.DataFrame()
     varied = [name for name in varying(everything) if name != DIMENSION]
     fresh = everything["phase"] == CONFIRM
-    row = winner_on_fresh_seeds(everything, BOUND, fresh=fresh, within=varied, choose_by=RANK)
+    row = winner_on_fresh_seeds(everything, value, fresh=fresh, within=varied, choose_by=rank)
     if row.empty:
-        row = winner(everything if fresh.all() else everything[~fresh], BOUND, within=varied, choose_by=RANK)
+        row = winner(everything if fresh.all() else everything[~fresh], value, within=varied, choose_by=rank)
     if row.empty:
         return row
     rows = everything[everything["config_hash"] == row["config_hash"].iloc[0]]
-    shown = [name for name in (*CELL, *varied) if name in rows]
+    without = KL_ESTIMATOR if trained_on_iwae(sweep) else None
+    shown = [name for name in (*CELL, *varied) if name in rows and name != without]
     first = {name: rows[name].iloc[0] for name in dict.fromkeys(shown)}
-    error = float(rows[ERROR_OF_IMAGES].mean()) if ERROR_OF_IMAGES in rows else np.nan
+    of_images = f"{value}.standard_error"
+    error = float(rows[of_images].mean()) if of_images in rows else np.nan
     half = np.sqrt(((row["high"] - row["low"]) / 2) ** 2 + (NORMAL * error) ** 2)
     return row.assign(
         **{DIMENSION: rows[DIMENSION].iloc[0], "name": name_of(first, set(varied)), "image_error": error},
         low_images=row["estimate"] - half,
         high_images=row["estimate"] + half,
+        value=value,
+        rank=rank,
+        among=among,
     )
 
 
-def which_dimension(chosen: Headline, value: str = BOUND, tolerance: float | None = None) -> pd.DataFrame:
-    """`dimension_probabilities` of the report's curves; see there."""
-    rows = chosen.replicates
+def which_dimension(chosen: Headline, value: str | None = None, tolerance: float | None = None) -> pd.DataFrame:
+    """`dimension_probabilities` of the report's curves (of the bound that is reported, unless told); see there."""
+    rows, value = chosen.replicates, value or chosen.judged.value
     if value not in rows or rows.empty:
         return pd.DataFrame()
     setting = None if chosen.unit else SETTING
@@ -71,14 +80,27 @@ def which_dimension(chosen: Headline, value: str = BOUND, tolerance: float | Non
 
 
 def best_curve(chosen: Headline) -> pd.Series:
-    """`sufficient_dimension`'s row of the curve with the highest mean; empty where there is no curve."""
+    """`sufficient_dimension`'s row of the curve that holds `best_point`; empty where there is no curve."""
     probabilities = which_dimension(chosen)
     if probabilities.empty:
         return pd.Series(dtype=object)
     table = sufficient_dimension(probabilities, within="series")
-    series = probabilities["series"].iloc[int(probabilities["mean"].to_numpy().argmax())]
-    best: pd.Series = table[table["series"] == series].iloc[0]
+    best: pd.Series = table[table["series"] == best_point(chosen)["series"]].iloc[0]
     return best
+
+
+def best_point(chosen: Headline) -> pd.Series:
+    """`model.latent_dim` and `series` of the curves' best point, by the column that configurations are chosen by.
+
+    Every page that names a best chooses it so, and never by the test split alone, as long as there is another column.
+    """
+    rows = chosen.replicates[np.isfinite(chosen.replicates[chosen.judged.value])]
+    rank = chosen.judged.rank
+    rank = rank if rank in rows and np.isfinite(rows[rank]).any() else chosen.judged.value
+    kept, _ = comparable(rows[np.isfinite(rows[rank])])
+    means = kept.groupby([DIMENSION, "series"], as_index=False)[rank].mean()
+    point: pd.Series = means.iloc[int(means[rank].to_numpy().argmax())]
+    return point
 
 
 def studied_dimension(sweep: Sweep, variance: pd.DataFrame) -> int:
@@ -88,11 +110,6 @@ def studied_dimension(sweep: Sweep, variance: pd.DataFrame) -> int:
         return int(best["sufficient"])
     replicates = variance.drop_duplicates(["trial", "replicate"])[DIMENSION].value_counts()
     return int(max(replicates[replicates == replicates.max()].index))
-
-
-def trained_on_iwae(sweep: Sweep) -> bool:
-    """Whether all trials maximise the IWAE bound, in which no KL estimator plays a part."""
-    return OBJECTIVE in sweep.trials and bool((sweep.trials[OBJECTIVE] == "iwae").all()) and len(sweep.trials) > 0
 
 
 def compared_factors(sweep: Sweep) -> list[str]:
@@ -106,10 +123,10 @@ def compared_factors(sweep: Sweep) -> list[str]:
 def factor_effects(
     sweep: Sweep, chosen: Headline, factor: str, margin: float | None = None
 ) -> tuple[pd.DataFrame, str | None]:
-    """`effects` of a factor on the test bound, or the reason why there are none."""
-    empty, everything = pd.DataFrame(), pd.concat([chosen.replicates, chosen.passed])
+    """`effects` of a factor on the reported bound, or the reason why there are none."""
+    empty, everything, value = pd.DataFrame(), pd.concat([chosen.replicates, chosen.passed]), chosen.judged.value
     what = "KL estimator" if factor == KL_ESTIMATOR else factor
-    if BOUND not in everything or factor not in everything or everything.empty:
+    if value not in everything or factor not in everything or everything.empty:
         return empty, f"The influence of the {what} was not measured."
     if everything[factor].nunique() < 2:
         if sweep.trials[factor].nunique() > 1:
@@ -118,11 +135,17 @@ def factor_effects(
                 "finished all have one of them: nothing to compare."
             )
         return empty, f"All trials use one {what}, so there is nothing to compare."
+    if factor in SCALES:
+        levels = listed([str(level) for level in sorted(everything[factor].dropna().unique())])
+        return empty, (
+            f"Bounds with {factor} {levels} are bounds of different things (other data, or a density beside a "
+            "probability): their difference says nothing about which is better."
+        )
     # A design crosses its factors: that is where they are compared, whatever the curve rests on.
     designed = everything[everything["phase"] == FACTORIAL]
     for rows in (chosen.replicates, designed):
         if rows[factor].nunique() > 1:
-            table = effects(rows, BOUND, factor, margin=margin)
+            table = effects(rows, value, factor, margin=margin)
             if not table.empty:
                 return table, None
     trials = everything.drop_duplicates("trial")[factor].value_counts().sort_index()
@@ -134,9 +157,9 @@ def factor_effects(
     )
 
 
-def shares(sweep: Sweep, value: str = BOUND) -> pd.DataFrame:
+def shares(sweep: Sweep, value: str | None = None) -> pd.DataFrame:
     """`factor_shares` of the designed trials; empty where the sweep has no design with two seeds a cell."""
-    everything = tables.joined(sweep)
+    (everything, _), value = comparable(tables.joined(sweep)), value or judged_by(sweep).value
     designed = everything[everything["phase"] == FACTORIAL]
     if value not in designed or designed.empty:
         return pd.DataFrame()

@@ -15,10 +15,11 @@ from typing import Any
 import pandas as pd
 
 from analysis import tables
+from analysis.statistics.bounds import ELBO, Judged, judged_by, trained_on_iwae
 from analysis.statistics.few_seeds.pooled import pooled_means
 from analysis.statistics.intervals import summarise
 from analysis.statistics.selection import best_configurations
-from analysis.tables.columns import BOUND, CONFIRM, DIMENSION, FACTORIAL, RANK, REFINE
+from analysis.tables.columns import CONFIRM, DIMENSION, FACTORIAL, REFINE
 from analysis.tables.kinds import KL_ESTIMATOR
 from analysis.wording import label
 
@@ -52,6 +53,8 @@ class Headline:
     """What counts as independent within a point: None for replicates, "trial" where a point mixes configurations."""
     basis: str
     """One sentence for captions: what a point is."""
+    judged: Judged = ELBO
+    """The bound that is reported, and what configurations are chosen by."""
 
     @property
     def dimensions(self) -> list[int]:
@@ -83,9 +86,10 @@ class Headline:
 
 def headline(sweep: tables.Sweep) -> Headline:
     """Choose the rows; every finished replicate is in `replicates` or in `passed`."""
-    everything = tables.joined(sweep)
+    everything, judged = tables.joined(sweep), judged_by(sweep)
+    by = label(judged.rank)
     designed = everything[everything["phase"] == FACTORIAL]
-    chosen, basis = _best_of_each(everything)
+    chosen, basis = _best_of_each(everything, judged)
     single = chosen is not None
     if chosen is None and not designed.empty:
         chosen = everything["config_hash"].isin(set(designed["config_hash"]))
@@ -95,9 +99,9 @@ def headline(sweep: tables.Sweep) -> Headline:
             "where there was one."
         )
     elif chosen is None:
-        chosen = _winners(everything, [name for name in CELL if name in everything.columns])
+        chosen = _winners(everything, _cell(sweep, everything), judged)
         basis = (
-            "Each point is the configuration with the best validation.elbo of its D, estimator and L, "
+            f"Each point is the configuration with the best {by} of its D, estimator and L, "
             "measured on fresh seeds "
             "where it was confirmed and otherwise on the seeds that chose it (biased upwards)."
         )
@@ -106,12 +110,12 @@ def headline(sweep: tables.Sweep) -> Headline:
     if settings:
         numbered[SETTING] = everything.groupby(settings, dropna=False).ngroup()
     kept = numbered[chosen]
-    cell = [name for name in CELL if name in everything.columns]
+    cell = _cell(sweep, everything)
     if single and len(kept[cell].drop_duplicates()) > 1:
         named = kept.assign(series=BEST)
-        return Headline(named, everything[~chosen], {BEST: (BEST,)}, None, basis)
+        return Headline(named, everything[~chosen], {BEST: (BEST,)}, None, basis, judged)
     varied = tables.varying(kept) if not (designed.empty or single) else []
-    further = [name for name in varied if name not in (*cell, DIMENSION)]
+    further = [name for name in varied if name not in (*CELL, DIMENSION)]
     if kept.groupby([*cell, *further], dropna=False).ngroups > MOST_SERIES:
         further = []
     names = kept[[*cell, *further]].drop_duplicates().sort_values([*cell, *further])
@@ -121,32 +125,38 @@ def headline(sweep: tables.Sweep) -> Headline:
     mixed = bool((named.groupby([DIMENSION, "series"])["config_hash"].nunique() > 1).any())
     if mixed:
         basis += " Where several configurations share a point, each trial counts once."
-    return Headline(named, everything[~chosen], series, "trial" if mixed else None, basis)
+    return Headline(named, everything[~chosen], series, "trial" if mixed else None, basis, judged)
 
 
-def _best_of_each(everything: pd.DataFrame) -> tuple[pd.Series | None, str]:
+def _cell(sweep: tables.Sweep, everything: pd.DataFrame) -> list[str]:
+    """The settings of `CELL` that play a part: in the IWAE bound no KL estimator does."""
+    without = KL_ESTIMATOR if trained_on_iwae(sweep) else None
+    return [name for name in CELL if name in everything.columns and name != without]
+
+
+def _best_of_each(everything: pd.DataFrame, judged: Judged) -> tuple[pd.Series | None, str]:
     """Rows of a sweep that says itself which configuration stands for each D: it confirmed it, or refined its curve."""
     confirm, refine = everything["phase"] == CONFIRM, everything["phase"] == REFINE
     explored = set(everything.loc[~confirm, DIMENSION])
     if confirm.any() and set(everything.loc[confirm, DIMENSION]) == explored:
         return confirm, (
-            "Each point is the best configuration of its D by validation.elbo, trained again with fresh seeds: "
+            f"Each point is the best configuration of its D by {label(judged.rank)}, trained again with fresh seeds: "
             "free of the winner's curse."
         )
     if refine.any():
-        return _winners(everything, []), (
-            "Each point is the best configuration of its D by validation.elbo, measured on the seeds that chose it "
-            "(biased upwards where several were tried)."
+        return _winners(everything, [], judged), (
+            f"Each point is the best configuration of its D by {label(judged.rank)}, measured on the seeds that chose "
+            "it (biased upwards where several were tried)."
         )
     return None, ""
 
 
-def _winners(replicates: pd.DataFrame, cell: list[str]) -> pd.Series:
+def _winners(replicates: pd.DataFrame, cell: list[str], judged: Judged) -> pd.Series:
     """Rows of the best configuration of each D and cell: those of `confirm` where it has any."""
-    ranked = {BOUND, RANK} <= set(replicates.columns)
+    ranked = {judged.value, judged.rank} <= set(replicates.columns)
     if replicates.empty or not ranked:
         return pd.Series(False, index=replicates.index)
-    best = best_configurations(replicates, per=[DIMENSION, *cell], count=1)
+    best = best_configurations(replicates, judged.value, rank_by=judged.rank, per=[DIMENSION, *cell], count=1)
     confirmed = set(best.loc[best["confirmed"], "config_hash"])
     is_confirm = replicates["phase"] == CONFIRM
     fresh = replicates["config_hash"].isin(confirmed) & is_confirm
@@ -159,5 +169,5 @@ def name_of(row: Mapping[Any, Any], varies: set[str]) -> str:
     parts = [label(row[KL_ESTIMATOR], KL_ESTIMATOR)] if KL_ESTIMATOR in row else []
     if "objective.num_samples" in row and ("objective.num_samples" in varies or not parts):
         parts.append(f"L = {row['objective.num_samples']:g}")
-    parts += [f"{key} {row[key]}" for key in row if key not in CELL and key in varies]
+    parts += [f"{key} {row[key]}" for key in row if key not in CELL and key in varies and pd.notna(row[key])]
     return ", ".join(parts)

@@ -50,21 +50,29 @@ def prior_monte_carlo_collapse(evidence: pd.DataFrame, *, per_decade: int = 2) -
 
 
 def draws_needed(evidence: pd.DataFrame, by: By = (), *, tolerance: float = 1.0) -> pd.DataFrame:
-    """Fewest prior draws that bring prior Monte Carlo within `tolerance` nats of the best estimate, image by image.
+    """Fewest prior draws from which on prior Monte Carlo stays within `tolerance` nats of the best estimate.
+
+    An estimate that was near with few draws and is not with more was near by luck: it does not count.
 
     Returns:
-        One row per trial, replicate and image: `by`, `kl` (nats), `reference`, `draws_needed` (NaN where no tried
-        number was enough), `largest_tried`, `enough`, `expected` = exp(KL).
+        One row per trial, replicate and image: `by`, `kl` (nats), `reference`, `draws_needed` (NaN where the largest
+        tried number was not enough), `largest_tried`, `enough`, `above` (with the largest number it lies farther than
+        the tolerance *above* the best estimate, which is then itself too low), `expected` = exp(KL).
     """
     keys = [*as_list(by), "trial", "replicate", "image"]
     rows = evidence[(evidence["estimator"] == PRIOR_MONTE_CARLO) & np.isfinite(evidence["bias"])]
-    rows = rows.assign(reached=rows["num_draws"].where(rows["bias"].abs() <= tolerance))
+    rows = rows.sort_values([*keys, "num_draws"], ascending=[True] * len(keys) + [False], kind="stable")
+    near = rows["bias"].abs() <= tolerance
+    stays = near.groupby([rows[name] for name in keys], dropna=False).cummin()  # from the largest number downwards
+    rows = rows.assign(reached=rows["num_draws"].where(stays))
     table = rows.groupby(keys, dropna=False).agg(
         kl=("kl", "first"),
         reference=("reference", "first"),
         draws_needed=("reached", "min"),
         largest_tried=("num_draws", "max"),
+        last_bias=("bias", "first"),
     )
     table["enough"], table["expected"] = table["draws_needed"].notna(), np.exp(table["kl"])
+    table["above"] = table.pop("last_bias") > tolerance
     flat: pd.DataFrame = table.reset_index()
     return flat

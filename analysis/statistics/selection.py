@@ -89,6 +89,18 @@ def search_history(trials: pd.DataFrame, value: str = RANK, *, maximise: bool = 
     return table.assign(is_best=(table["best"] != table["best"].shift()).astype(bool))
 
 
+def incumbent_kept(history: pd.DataFrame) -> tuple[int, int]:
+    """Of the trials after the first, how many left the best so far what it was: (kept, trials after the first).
+
+    >>> incumbent_kept(pd.DataFrame({"is_best": [True, False, True, False]}))
+    (2, 3)
+
+    Args:
+        history: `search_history`'s rows.
+    """
+    return int((~history["is_best"]).sum()), max(len(history) - 1, 0)
+
+
 def pareto_front(frame: pd.DataFrame, maximise: Sequence[str] = (), minimise: Sequence[str] = ()) -> pd.DataFrame:
     """Mark the rows that no other row beats: as good in every column and better in one.
 
@@ -228,12 +240,3 @@ def calibration_summary(calibration: pd.DataFrame) -> pd.DataFrame:
         "estimator": worst,
     }
     return pd.DataFrame([row])
-
-
-FIRST_SHARE, LAST_SHARE = 0.05, 0.1
-"""Of the epochs: what the axis need not show, and where a best epoch says that training was still paying."""
-
-
-def best_was_late(replicates: pd.DataFrame) -> int:
-    """Replicates whose best epoch lies in the last tenth: where most do, training was too short."""
-    return int((replicates["best_epoch"] >= (1.0 - LAST_SHARE) * replicates["epochs"]).sum())

@@ -12,6 +12,9 @@ from analysis.statistics.intervals import EVERYTHING, By, as_list, share_interva
 from analysis.tables.columns import BOUND, DIMENSION
 
 COMPONENTS = ("between_replicates", "between_images", "monte_carlo")
+CARRYING, SHARE_CARRYING = 30.0, 1 / 12
+"""Effective draws that a measured variance must rest on, and the share of the draws where that is fewer: of a normal
+variable's it rests on a third."""
 
 
 def metric_of(quantity: str, num_importance_samples: float, columns: Collection[str]) -> str:
@@ -152,8 +155,11 @@ def share_containing_one(ratios: pd.DataFrame, confidence: float = 0.95) -> pd.D
     )
 
 
-def k3_divergence(variance: pd.DataFrame, by: By = (DIMENSION,), *, carrying: float = 30.0) -> pd.DataFrame:
-    """What k3's variance rests on, at L = 1: infinite as soon as one posterior variance is at most 1/2.
+def k3_divergence(variance: pd.DataFrame, by: By = (DIMENSION,), *, carrying: float = CARRYING) -> pd.DataFrame:
+    """What k3's variance rests on, at L = 1.
+
+    With a Gaussian posterior and a standard normal prior it is infinite as soon as one posterior variance is at most
+    1/2; the study says so of such pairs (`infinite`).
 
     A sample of an infinite variance is finite, and carried by a few draws. With m4 and s^2 of R draws, R / kurtosis =
     (sum d^2)^2 / sum d^4 is the effective number of draws that the sample variance rests on: R/3 for a normal, about 1
@@ -162,16 +168,17 @@ def k3_divergence(variance: pd.DataFrame, by: By = (DIMENSION,), *, carrying: fl
     Args:
         variance: Variance study joined with the configuration.
         by: Columns that get a row each.
-        carrying: Fewer effective draws than this and the measured variance means nothing.
+        carrying: Fewer effective draws than this and the measured variance means nothing; from few draws, fewer than a
+            twelfth of them (an excess kurtosis above 9).
 
     Returns:
         Columns `by`, `n` (replicates), `k1_variance`, `k3_variance`, `ratio`, `excess_kurtosis` (of k3, median),
-        `draws`, `carrying_draws` (median), `infinite` (by its closed form, for an image of a replicate), `unreliable`
-        (that, or fewer draws than `carrying`).
+        `draws`, `carrying_draws` (median; at least 1), `limit` (fewest of them that say something), `infinite` (by its
+        closed form, for an image of a replicate), `unreliable` (that, or fewer draws than the limit).
     """
     keys = as_list(by)
     names = [*keys, "n", "k1_variance", "k3_variance", "ratio", "excess_kurtosis", "draws", "carrying_draws"]
-    names += ["infinite", "unreliable"]
+    names += ["limit", "infinite", "unreliable"]
     rows = variance[(variance["num_samples"] == 1) & (variance["sampling"] == "iid")]
     if not {"k1", "k3"} <= set(rows["quantity"]):
         return pd.DataFrame(columns=names)
@@ -193,7 +200,8 @@ def k3_divergence(variance: pd.DataFrame, by: By = (DIMENSION,), *, carrying: fl
     )
     table["k1_variance"] = k1.groupby(group, dropna=False)["variance"].median()
     table["ratio"] = table["k3_variance"] / table["k1_variance"]
-    table["unreliable"] = table["infinite"] | (table["carrying_draws"] < carrying)
+    table["limit"] = np.minimum(carrying, SHARE_CARRYING * table["draws"])
+    table["unreliable"] = table["infinite"] | (table["carrying_draws"] < table["limit"])
     return table.reset_index()[names]
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from synthetic import write
 
 from analysis import tables
-from analysis.document.blocks import Figure, Note, Page
+from analysis.document.blocks import Figure, Findings, Heading, Note, Page, Text, Tiles
 from analysis.figures import theme
 
 SMALL: dict[str, Any] = {"dims": (2, 8), "num_samples": (1,), "search_trials": 2, "confirm_trials": 1, "epochs": 3}
@@ -37,3 +37,18 @@ def draw(page: Page) -> list[Canvas]:
 def notes(page: Page) -> str:
     """What a page says of what is absent or in doubt."""
     return " ".join(block.text for block in page.blocks if isinstance(block, Note))
+
+
+def words(pages: list[Page]) -> str:
+    """Everything that pages say in sentences: answers, notes, headings, captions, tiles; no tables, nothing drawn."""
+    said: list[str] = []
+    for block in (block for page in pages for block in page.blocks):
+        if isinstance(block, (Heading, Note, Text)):
+            said.append(block.text)
+        elif isinstance(block, Findings):
+            said += block.sentences
+        elif isinstance(block, Figure):
+            said += [block.sentence, block.caption]
+        elif isinstance(block, Tiles):
+            said += [f"{name} {value}" for name, value in block.items]
+    return "\n".join(said)

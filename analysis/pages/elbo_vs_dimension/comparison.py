@@ -13,9 +13,9 @@ from analysis.statistics.few_seeds.effects import EQUIVALENT, FIRST, OVERALL, SE
 from analysis.statistics.few_seeds.verdicts import effect_sentence, level_name
 from analysis.statistics.headline import Headline
 from analysis.tables import Sweep
-from analysis.tables.columns import BOUND, DIMENSION
+from analysis.tables.columns import DIMENSION
 from analysis.tables.kinds import KL_ESTIMATOR
-from analysis.wording import count, interval, listed
+from analysis.wording import count, interval, label, listed
 from analysis.wording import figure as number
 
 MOST_ROWS = 24
@@ -57,8 +57,8 @@ def _section(sweep: Sweep, chosen: Headline, factor: str) -> list[Block]:
     )
     drawn = table.assign(row=names) if len(table) <= MOST_ROWS else table.assign(row=names)[overall]
     name = "paired_differences" if factor == KL_ESTIMATOR else f"paired_differences_{factor.replace('.', '_')}"
-    text = effect_sentence(table, BOUND)
-    figure = Figure((_panel(drawn, factor, name),), caption, text[:1].upper() + text[1:])
+    text = effect_sentence(table, chosen.judged.value)
+    figure = Figure((_panel(drawn, factor, name, chosen.judged.value),), caption, text[:1].upper() + text[1:])
     return [heading, figure, Table(name, table, "Every comparison.", rows=40, shown=shown)]
 
 
@@ -86,7 +86,7 @@ def _verdict(row: dict[Any, Any]) -> str:
     return f"cannot tell yet; {count(int(more), 'more seed')} would" if 0 < more < float("inf") else "cannot tell yet"
 
 
-def _panel(table: pd.DataFrame, factor: str, name: str) -> Panel:
+def _panel(table: pd.DataFrame, factor: str, name: str, value: str) -> Panel:
     """The differences beside zero, the one over all D on top."""
     rows = table.assign(mean=table["difference"])
     several = table["second"].nunique() > 1
@@ -96,8 +96,8 @@ def _panel(table: pd.DataFrame, factor: str, name: str) -> Panel:
     return Panel(
         name,
         lambda axes: figures.forest(
-            axes, rows, name="row", title=title, x_label="difference in test.elbo (nats per image)"
+            axes, rows, name="row", title=title, x_label=f"difference in {value} (nats per image)"
         ),
-        f"Paired differences in test ELBO by {factor}, over all latent dimensions and at each",
+        f"Paired differences in {label(value)} by {factor}, over all latent dimensions and at each",
         (4.8, 1.1 + 0.3 * max(3, len(rows))),
     )

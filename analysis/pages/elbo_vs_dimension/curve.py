@@ -12,7 +12,9 @@ from analysis import figures
 from analysis.document.blocks import Figure, Panel
 from analysis.figures import theme
 from analysis.pages.common import counted, floor_without_z, spread, sufficient
-from analysis.statistics.answers import best_curve
+from analysis.statistics import bounds
+from analysis.statistics.answers import best_curve, best_point
+from analysis.statistics.bounds import Judged
 from analysis.statistics.headline import BEST, CELL, Headline
 from analysis.tables import Sweep
 from analysis.tables.columns import BOUND, DIMENSION
@@ -41,16 +43,16 @@ def bound(sweep: Sweep, chosen: Headline) -> Figure:
     """Test ELBO against D for each KL estimator and L, with the z-free floor and the exact pPCA curve."""
     curve = Curve(
         chosen,
-        chosen.means(BOUND),
+        chosen.means(chosen.judged.value),
         best_curve(chosen),
-        floor_without_z(sweep),
+        np.nan if bounds.densities(chosen.replicates).any() else floor_without_z(sweep),
         _ppca(sweep, chosen),
-        _nats_per_bit(chosen.replicates),
+        _nats_per_bit(chosen),
     )
     panel = Panel(
         "elbo_vs_dimension",
         lambda axes: _draw(axes, curve),
-        "Test ELBO against the latent dimension, per KL estimator and L",
+        f"{_title(chosen)} against the latent dimension, one curve a setting",
         theme.ALONE,
     )
     caption = (
@@ -60,7 +62,7 @@ def bound(sweep: Sweep, chosen: Headline) -> Figure:
         f"at each D. {'No z: a histogram of each pixel. ' if np.isfinite(curve.floor) else ''}"
         f"{chosen.basis} {counted(chosen.replicates)}."
     )
-    return Figure((panel,), caption, sentence(curve.means, curve.best, curve.floor))
+    return Figure((panel,), caption, sentence(curve.means, curve.best, curve.floor, best_point(chosen), chosen.judged))
 
 
 def _draw(axes: Axes, curve: Curve) -> None:
@@ -68,9 +70,11 @@ def _draw(axes: Axes, curve: Curve) -> None:
     chosen, best = curve.chosen, curve.best
     if not curve.ppca.empty:
         figures.reference_curve(axes, curve.ppca, x=DIMENSION, y="nats", text=label("ppca"))
-    against_dimension(axes, chosen, BOUND, title="Test ELBO", means=curve.means)
+    against_dimension(axes, chosen, chosen.judged.value, title=_title(chosen), means=curve.means)
     if np.isfinite(curve.floor):
-        _draw_floor(axes, curve.floor, chosen.replicates[BOUND], right=_right_is_free(curve.means, curve.floor))
+        _draw_floor(
+            axes, curve.floor, chosen.replicates[chosen.judged.value], right=_right_is_free(curve.means, curve.floor)
+        )
     if len(chosen.series) == 1 and np.isfinite(best["sufficient"]):
         figures.mark(axes, best["sufficient"], best["low"], best["high"], f"D* = {best['sufficient']:g}")
     if curve.nats_per_bit is not None:
@@ -79,7 +83,7 @@ def _draw(axes: Axes, curve: Curve) -> None:
 
 def against_dimension(axes: Axes, chosen: Headline, value: str, *, title: str, means: pd.DataFrame) -> None:
     """A metric of the chosen replicates against D, one line per series."""
-    kind = None if BEST in chosen.series else CELL[0]
+    kind = None if BEST in chosen.series or chosen.judged.num_importance_samples else CELL[0]
     looks = figures.styles(list(chosen.series.values()), kind)
     figures.against(
         axes,
@@ -92,12 +96,12 @@ def against_dimension(axes: Axes, chosen: Headline, value: str, *, title: str, m
     )
 
 
-def sentence(means: pd.DataFrame, best: pd.Series, floor: float) -> str:
-    """The highest mean and where it is, how far it is from the floor, and which D suffices."""
-    top = means.iloc[int(means["mean"].argmax())]
+def sentence(means: pd.DataFrame, best: pd.Series, floor: float, point: pd.Series, judged: Judged = bounds.ELBO) -> str:
+    """The mean of the best point and where it is, how far it is from the floor, and which D suffices."""
+    top = means[(means[DIMENSION] == point[DIMENSION]) & (means["series"] == point["series"])].iloc[0]
     text = (
-        f"The highest mean test ELBO is {interval(top['mean'], top['low'], top['high'])} nats per image, "
-        f"at D = {top[DIMENSION]:g} ({top['series']})"
+        f"The best point by {label(judged.rank)} is D = {top[DIMENSION]:g} ({top['series']}), with a mean "
+        f"{label(judged.value)} of {interval(top['mean'], top['low'], top['high'])} nats per image"
     )
     if np.isfinite(floor):
         text += (
@@ -105,7 +109,7 @@ def sentence(means: pd.DataFrame, best: pd.Series, floor: float) -> str:
             "histogram that uses no z"
         )
     if len(means) > 1:
-        text += f"; as the highest of {len(means)} means it is partly luck"
+        text += f"; as the best of {len(means)} it is partly luck"
     if np.isfinite(best["sufficient"]):
         text += f"; on that curve {sufficient(best)}"
     elif best["note"]:
@@ -135,9 +139,16 @@ def _ppca(sweep: Sweep, chosen: Headline) -> pd.DataFrame:
     return rows if linear else rows.head(0)
 
 
-def _nats_per_bit(replicates: pd.DataFrame) -> float | None:
-    """pixels x ln 2, as the table's two units have it."""
-    if BITS not in replicates:
+def _title(chosen: Headline) -> str:
+    """`Test ELBO`, or the IWAE bound that the trials were trained for."""
+    text = label(chosen.judged.value)
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def _nats_per_bit(chosen: Headline) -> float | None:
+    """pixels x ln 2, as the table's two units have it; None where a bound is a density, which has no bits."""
+    replicates = chosen.replicates
+    if not {BITS, BOUND} <= set(replicates.columns) or bounds.densities(replicates).any():
         return None
-    rows = replicates[replicates[BITS].gt(0) & replicates[BOUND].notna()]
+    rows = replicates[replicates[BITS].gt(0) & np.isfinite(replicates[BOUND])]
     return float((-rows[BOUND] / rows[BITS]).median()) if len(rows) else None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from analysis.document.blocks import Block, Heading, Note, Page
 from analysis.pages.elbo_vs_dimension import comparison, counts, curve, parts, shares, which_dimension
 from analysis.statistics.headline import headline
 from analysis.tables import Sweep
-from analysis.tables.columns import BOUND
 from analysis.wording import listed
 
 
@@ -17,8 +18,9 @@ def page(sweep: Sweep) -> Page:
         "What another latent dimension buys, and whether the KL estimator and other factors matter.",
     )
     chosen = headline(sweep)
-    if BOUND not in chosen.replicates or chosen.replicates[BOUND].notna().sum() == 0:
-        note = Note(f"No finished trial has a {BOUND}, so there is no curve. {_statuses(sweep)}")
+    bound = chosen.judged.value
+    if bound not in chosen.replicates or not np.isfinite(chosen.replicates[bound]).any():
+        note = Note(f"No finished trial has a {bound}, so there is no curve. {_statuses(sweep)}")
         return Page("elbo-vs-dimension", title, lead, (note, *counts.blocks(sweep, chosen)))
     blocks: list[Block] = []
     if len(chosen.dimensions) == 1:

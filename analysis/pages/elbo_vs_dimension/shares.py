@@ -7,9 +7,10 @@ import pandas as pd
 from analysis import figures
 from analysis.document.blocks import Block, Figure, Heading, Note, Panel, Table
 from analysis.statistics import answers
+from analysis.statistics.bounds import judged_by
 from analysis.statistics.few_seeds.factor_shares import INTERACTIONS, SEEDS
 from analysis.tables import Sweep
-from analysis.tables.columns import BOUND, FACTORIAL
+from analysis.tables.columns import FACTORIAL
 from analysis.wording import count, label, listed
 
 CERTAIN = 0.05
@@ -18,7 +19,7 @@ CERTAIN = 0.05
 
 def blocks(sweep: Sweep) -> list[Block]:
     """Analysis of variance of the design; a note where it has one seed a cell; nothing without a design."""
-    table = answers.shares(sweep)
+    table, value = answers.shares(sweep), judged_by(sweep).value
     heading = Heading("What the variation goes with")
     if table.empty:
         if not (sweep.trials["phase"] == FACTORIAL).any():
@@ -39,7 +40,7 @@ def blocks(sweep: Sweep) -> list[Block]:
             axes,
             table.assign(source=shown["source"]),
             name="source",
-            x=figures.Axis("share", f"share of the variation in {BOUND}"),
+            x=figures.Axis("share", f"share of the variation in {value}"),
             texts=[_percent(share) for share in table["share"]],
             title="What the variation goes with",
         ),
@@ -52,24 +53,24 @@ def blocks(sweep: Sweep) -> list[Block]:
     )
     return [
         heading,
-        Figure((panel,), caption, sentence(table)),
+        Figure((panel,), caption, sentence(table, value)),
         Table("factor_shares", table, "Shares with intervals from the noncentral F.", shown=shown, folded=True),
     ]
 
 
-def sentence(table: pd.DataFrame) -> str:
+def sentence(table: pd.DataFrame, value: str) -> str:
     """The factors that are certain to matter, by their shares, and what is left to the seeds."""
     factors = table[~table["source"].isin([INTERACTIONS, SEEDS])]
     certain = factors[factors["p_value"] < CERTAIN]
     left = float(table.loc[table["source"] == SEEDS, "share"].iloc[0])
     seeds = f"{_percent(left)} is what another seed changes"
     if certain.empty:
-        return f"No factor of the design shows more variation in {label(BOUND)} than seeds do: {seeds}."
+        return f"No factor of the design shows more variation in {label(value)} than seeds do: {seeds}."
     said = [
         f"{_share(*row[1:])} goes with {_words(row[0])}"
         for row in certain[["source", "share", "low", "high"]].to_numpy()
     ]
-    return f"Of the variation in {label(BOUND)} between the designed trials, {listed(said)}; {seeds}."
+    return f"Of the variation in {label(value)} between the designed trials, {listed(said)}; {seeds}."
 
 
 def _words(source: str) -> str:

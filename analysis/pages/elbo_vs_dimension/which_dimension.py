@@ -7,7 +7,7 @@ import pandas as pd
 from analysis.document.blocks import Block, Note, Table
 from analysis.statistics import answers
 from analysis.statistics.headline import Headline
-from analysis.tables.columns import BOUND, DIMENSION
+from analysis.tables.columns import DIMENSION
 from analysis.wording import figure, interval, listed
 
 
@@ -25,7 +25,11 @@ def blocks(chosen: Headline) -> list[Block]:
     known = table[table["probability_best"].notna()]
     if known.empty:
         return silent
-    means = chosen.means(BOUND).set_index(["series", DIMENSION]).loc[list(zip(known["series"], known[DIMENSION]))]
+    means = (
+        chosen.means(chosen.judged.value)
+        .set_index(["series", DIMENSION])
+        .loc[list(zip(known["series"], known[DIMENSION]))]
+    )
     shown = pd.DataFrame(
         {
             "series": known["series"],

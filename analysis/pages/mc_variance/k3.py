@@ -1,4 +1,4 @@
-"""What becomes of the KL estimator k3: its variance is finite only while every posterior variance exceeds 1/2."""
+"""What becomes of the KL estimator k3: how few draws its variance rests on, and where that variance is infinite."""
 
 from __future__ import annotations
 
@@ -15,26 +15,35 @@ from analysis.tables.columns import DIMENSION
 from analysis.tables.kinds import QUANTITY
 from analysis.wording import axis, count, figure, label
 
-CARRYING = 30.0
-"""Effective draws below which a measured variance says nothing."""
+GAUSSIAN = (
+    "But that variance is finite only while every posterior variance exceeds 1/2, and a latent unit that carries "
+    "information has a far smaller one. The measured variance of k3 is then carried by a few draws and says nothing; "
+    "it grows without limit with the number of draws."
+)
+"""What holds of a Gaussian posterior under a standard normal prior."""
+ANY = (
+    "But that variance is finite only where p(z)²/q(z) has a finite integral, which depends on the posterior and the "
+    "prior: where q has the lighter tails, the measured variance is carried by a few draws and says nothing."
+)
 
 
-def blocks(variance: pd.DataFrame) -> list[Block]:
-    """The variance of k3 beside that of k1, and how few draws it rests on; nothing where the study has no k3."""
-    table = statistics.k3_divergence(variance, carrying=CARRYING)
+def blocks(variance: pd.DataFrame, *, normal: bool) -> list[Block]:
+    """The variance of k3 beside that of k1, and how few draws it rests on; nothing where the study has no k3.
+
+    Args:
+        variance: Variance study with the dimension of its trials.
+        normal: Whether all pairs are a Gaussian posterior under a standard normal prior.
+    """
+    table = statistics.k3_divergence(variance)
     if table.empty:
         return []
     text = (
         "k3 = (r − 1) − log r with r = p(z)/q(z) is never negative and, where it has a variance, "
-        "often a smaller one than k1. But that variance is "
-        "finite only while every posterior variance exceeds 1/2, and a latent unit that carries "
-        "information has a far smaller one. The measured "
-        "variance of k3 is then carried by a few draws and says nothing; it grows without limit with "
-        "the number of draws."
+        f"often a smaller one than k1. {GAUSSIAN if normal else ANY}"
     )
     caption = (
         "Medians over replicates, L = 1, i.i.d. Second: the effective number of draws that the measured variance of k3 "
-        f"rests on; below the dotted line ({CARRYING:g}) it says nothing. "
+        f"rests on; below the dotted line ({figure(float(table['limit'].min()), 2)}) it says nothing. "
         f"n = {count(int(table['n'].sum()), 'replicate')}, "
         f"{int(table['draws'].min())} draws each."
     )
@@ -56,9 +65,14 @@ def _sentence(table: pd.DataFrame) -> str:
     worst = table.iloc[int(table["ratio"].argmax())]
     return (
         f"At D = {worst[DIMENSION]:g} the measured variance of k3 is {figure(worst['ratio'], 3)} times that of k1, and "
-        f"rests on about {worst['carrying_draws']:.0f} of {worst['draws']:g} draws; it means nothing at "
+        f"rests on {_carrying(worst['carrying_draws'])} of {worst['draws']:g} draws; it means nothing at "
         f"{int(table['unreliable'].sum())} of {count(len(table), 'latent dimension')}."
     )
+
+
+def _carrying(draws: float) -> str:
+    """The effective number of draws; the sample's kurtosis cannot show fewer than one."""
+    return f"about {draws:.0f}" if draws >= 1.5 else "hardly more than one"
 
 
 def _draw_variance(axes: Axes, *, table: pd.DataFrame) -> None:
@@ -78,12 +92,13 @@ def _draw_variance(axes: Axes, *, table: pd.DataFrame) -> None:
 def _draw_carrying(axes: Axes, *, table: pd.DataFrame) -> None:
     """The draws that k3's measured variance rests on, beside the number below which it says nothing."""
     look: figures.Style = {"color": theme.colours([K3], QUANTITY)[0], "marker": "s", "linestyle": "-"}
-    figures.reference_line(axes, CARRYING, f"{CARRYING:g} draws", right=True)
+    limit = float(table["limit"].min())
+    figures.reference_line(axes, limit, f"{figure(limit, 2)} draws", right=True)
     figures.lines(
         axes,
         table.assign(series=K3),
         x=figures.Axis(DIMENSION, axis(DIMENSION), log=True),
-        y=figures.Axis("carrying_draws", "effective draws (carrying_draws)", log=True, reach=CARRYING),
+        y=figures.Axis("carrying_draws", "effective draws (carrying_draws)", log=True, reach=limit),
         series=figures.Series("series", {K3: look}),
         title="What the variance of k3 rests on",
     )

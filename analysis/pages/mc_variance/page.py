@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.document.blocks import Block, Note, Page
-from analysis.pages.common import with_dimension
+from analysis.pages.common import normal_pairs, with_dimension
 from analysis.pages.mc_variance import (
     components,
     dimension,
@@ -36,7 +36,7 @@ def page(sweep: Sweep) -> Page:
         *prediction.blocks(sweep),
         *efficiency.blocks(variance, at),
         *components.blocks(sweep, variance, at),
-        *k3.blocks(variance),
+        *k3.blocks(variance, normal=normal_pairs(sweep)),
         *gradients.blocks(sweep),
         *prior.blocks(sweep),
         *planner.blocks(sweep, at),

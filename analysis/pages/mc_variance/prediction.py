@@ -25,8 +25,9 @@ def blocks(sweep: Sweep) -> list[Block]:
         (4.8, 3.2),
     )
     caption = f"It must be 1. Bars: 99 % intervals from the draws' own errors. n = {count(len(ratios), 'trial')}."
+    have, their = ("has", "its") if share["inside"] == 1 else ("have", "their")
     sentence = (
-        f"{int(share['inside'])} of {int(share['n'])} trials ({share['share']:.0%}) have 1 in their 99 % interval"
+        f"{share['inside']:g} of {count(len(ratios), 'trial')} ({share['share']:.0%}) {have} 1 in {their} 99 % interval"
         f"{certainty}."
     )
     return [

@@ -114,11 +114,15 @@ def _sentence(needed: pd.DataFrame) -> str:
     """For how many images the largest number of draws was enough, and what the others would need."""
     enough, largest = int(needed["enough"].sum()), int(needed["largest_tried"].max())
     text = f"{largest:,} prior draws come within 1 nat of log p(x) for {enough} of {len(needed)} images and replicates"
-    missed = needed[~needed["enough"]]
+    if above := int(needed["above"].sum()):
+        lie = "of the others lies" if above == 1 else "of the others lie"
+        text += f"; {above} {lie} above their best estimate, which is then too low itself"
+    missed = needed[~needed["enough"] & ~needed["above"]]
     if missed.empty:
-        return f"{text}; with a KL of {needed['kl'].median():.1f} nats (median), exp(KL) asks for fewer."
+        kl = float(needed["kl"].median())
+        return f"{text}; the median KL is {kl:.1f} nats, where exp(KL) is {_exp(kl)}."
     kl = float(missed["kl"].median())
-    text += f"; for the others exp(KL) is about {_exp(kl)} (median KL {kl:.1f} nats)"
+    text += f"; for {'the rest' if above else 'the others'} exp(KL) is about {_exp(kl)} (median KL {kl:.1f} nats)"
     within = missed["expected"].median() < largest
     return f"{text}: exp(KL) draws are needed, but do not guarantee it." if within else f"{text}, more than were tried."
 

@@ -8,28 +8,26 @@ import pandas as pd
 from analysis import statistics
 from analysis.document.blocks import Block, Findings
 from analysis.pages.common import (
-    floor_without_z,
     shared_draws,
     slope_text,
     slopes_by_dimension,
     sufficient,
     with_dimension,
 )
+from analysis.pages.overview import truth
 from analysis.statistics import answers, planning
 from analysis.statistics.few_seeds.verdicts import effect_sentence
 from analysis.statistics.few_seeds.winner import FRESH, ONLY
 from analysis.statistics.headline import Headline, headline
-from analysis.statistics.selection import best_was_late
 from analysis.tables import Sweep
-from analysis.tables.columns import BOUND, DIMENSION, FINISHED
+from analysis.tables.columns import DIMENSION, FINISHED
 from analysis.tables.schema import calibration_limit
-from analysis.wording import count, figure, interval, listed
+from analysis.wording import count, figure, interval, label
 
 NEGLIGIBLE = 0.1
 """Share of the variance between replicates below which the draws' own part is not worth paying for."""
 
 
-UNITS = "test.active_units"
 MOST_LIKELY = 3
 """Dimensions that are named; the rest share what is left."""
 LIKELY = 0.05
@@ -41,9 +39,7 @@ def blocks(sweep: Sweep) -> list[Block]:
     chosen = headline(sweep)
     variance = with_dimension(sweep, "variance")
     said = [
-        unfinished(sweep),
-        without_z(sweep),
-        other_bound(sweep),
+        *truth.warnings(sweep),
         best(sweep),
         dimension(chosen),
         *factors(sweep, chosen),
@@ -53,61 +49,19 @@ def blocks(sweep: Sweep) -> list[Block]:
     return [Findings(sentences)] if sentences else []
 
 
-def unfinished(sweep: Sweep) -> str:
-    """That no trial finished, and how they ended; else nothing."""
-    status = sweep.trials["status"]
-    if status.empty or (status == FINISHED).any():
-        return ""
-    return f"No trial has finished: {listed([f'{number} {name}' for name, number in status.value_counts().items()])}."
-
-
-def without_z(sweep: Sweep) -> str:
-    """A warning where finished trials are worse than a histogram of each pixel, or use no latent unit; else nothing."""
-    replicates, floor = with_dimension(sweep, "replicates"), floor_without_z(sweep)
-    measured = [name for name in (BOUND, UNITS) if name in replicates]
-    if not measured:
-        return ""
-    means, said = replicates.groupby("trial")[measured].mean(), []
-    if BOUND in means and np.isfinite(floor):
-        bounds = means[BOUND][np.isfinite(means[BOUND])]
-        if worse := int((bounds < floor).sum()):
-            gap = abs(float(bounds.max()) - floor)
-            side = "below" if bounds.max() < floor else "above"
-            said.append(
-                f"{worse} of {count(len(bounds), 'finished trial')} {'is' if worse == 1 else 'are'} worse than a "
-                f"histogram of each pixel, which uses no z ({figure(floor)} nats; the best trial is {gap:.1f} nats "
-                f"{side} it)"
-            )
-    if UNITS in means and (idle := int((means[UNITS] == 0).sum())):
-        said.append(f"{count(idle, 'trial has', 'trials have')} no active latent unit")
-    text = "; ".join(said)
-    return f"Beware: {text}." if said else ""
-
-
-def other_bound(sweep: Sweep) -> str:
-    """That trials were trained on another bound than the one that ranks them; else nothing."""
-    if not answers.trained_on_iwae(sweep) or not (sweep.trials["status"] == FINISHED).any():
-        return ""
-    samples = sweep.trials.get("objective.num_importance_samples", pd.Series(dtype=float)).dropna().unique()
-    k = f" with K = {listed([f'{number:g}' for number in sorted(samples)])}" if len(samples) else ""
-    return (
-        f"All trials were trained on the IWAE bound{k}, and are ranked here by the ELBO, which is not what they were "
-        "trained for; a KL estimator in a name below plays no part."
-    )
-
-
 def best(sweep: Sweep) -> str:
     """What the best configuration reaches on seeds that had no say in the choice."""
     table = answers.best_bound(sweep)
     if table.empty:
         return ""
     row = table.iloc[0]
+    bound = label(row["value"]) + (f" among trials with {row['among']}" if row["among"] else "")
     place = f"D = {row[DIMENSION]:g}" + (f" ({row['name']})" if row["name"] else "")
     if not np.isfinite(row["estimate"]):
         value = figure(row["chosen_mean"])
-        return f"The best test ELBO is {value} nats per image, at {place}, without an interval ({row['note']})."
+        return f"The best {bound} is {value} nats per image, at {place}, without an interval ({row['note']})."
     value = interval(row["estimate"], row["low"], row["high"])
-    return f"The best test ELBO is {value} nats per image, at {place}, {_basis(row)}.{_images(row, sweep)}"
+    return f"The best {bound} is {value} nats per image, at {place}, {_basis(row)}.{_images(row, sweep)}"
 
 
 def _basis(row: pd.Series) -> str:
@@ -162,7 +116,7 @@ def factors(sweep: Sweep, chosen: Headline) -> list[str]:
     said = []
     for factor in answers.compared_factors(sweep):
         table, reason = answers.factor_effects(sweep, chosen, factor)
-        text = effect_sentence(table, BOUND) if reason is None else reason
+        text = effect_sentence(table, chosen.judged.value) if reason is None else reason
         said.append(text[:1].upper() + text[1:])
     return said
 
@@ -218,11 +172,6 @@ def trust(sweep: Sweep) -> str:
     if finished.any():
         said.append(f"{count(doubtful, 'trial is', 'trials are')} suspect" if doubtful else "no trial is suspect")
     replicates = with_dimension(sweep, "replicates")
-    trained = {"best_epoch", "epochs"} <= set(replicates.columns)
-    timed = replicates.dropna(subset=["best_epoch", "epochs"]) if trained else replicates.head(0)
-    if len(timed) and (late := best_was_late(timed)) > len(timed) / 2:
-        best = f"{late} of {count(len(timed), 'replicate')} were best in the last tenth of training"
-        said.append(f"{best}, so more epochs may help")
     ratios = statistics.predicted_vs_measured(replicates)
     if not ratios.empty:
         share = statistics.share_containing_one(ratios).iloc[0]

@@ -49,9 +49,12 @@ def _panel(table: pd.DataFrame) -> Panel:
 
 
 def duration(seconds: float) -> str:
-    """`8.2 s`, `45 s`, `12 min`, `3.4 h`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h"
+    """`8.2 s`, `95 s`, `2 min 44 s`, `12 min`, `3.4 h`: never rounded by more than a twentieth."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    if whole < 600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

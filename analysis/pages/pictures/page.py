@@ -9,6 +9,7 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Gallery, Heading, Note, Page, Picture
 from analysis.pages.pictures import files, training_curves
+from analysis.statistics.bounds import judged_by
 from analysis.tables import Sweep
 from analysis.tables.columns import BOUND, DIMENSION, FINISHED, RANK
 from analysis.wording import count, figure, label
@@ -24,7 +25,8 @@ MOST_BYTES = 6_000_000
 def page(sweep: Sweep) -> Page:
     """Pictures that the trials wrote to `trials/NNNN/pictures`, embedded."""
     title, lead = "Pictures", "Draws from the trained models: ancestral samples, reconstructions, and walks through z."
-    metric = next((name for name in (RANK, BOUND) if name in sweep.trials), None)  # chosen without the test split
+    judged = judged_by(sweep)  # the best here is the best of every page
+    metric = next((name for name in (judged.rank, RANK, BOUND) if name in sweep.trials), None)
     trials = sweep.trials[sweep.trials["status"] == FINISHED]
     if metric is None or trials.empty or trials[metric].notna().sum() == 0:
         return Page("pictures", title, lead, (Note("No trial has finished, so there is nothing to draw from yet."),))

@@ -8,11 +8,14 @@ import pandas as pd
 from analysis import figures, statistics
 from analysis.document.blocks import Block, Figure, Heading, Panel
 from analysis.figures import theme
-from analysis.statistics.selection import FIRST_SHARE, best_was_late
+from analysis.statistics.bounds import densities
+from analysis.statistics.convergence import was_late
 from analysis.tables import Sweep
 from analysis.tables.columns import DIMENSION
 from analysis.wording import count
 
+FIRST_SHARE = 0.05
+"""Of the epochs: what the axis need not show."""
 TRAIN, VALIDATION = "train.bits_per_dim", "validation.bits_per_dim"
 MOST_LINES = 6
 """Latent dimensions in one figure, evenly spread."""
@@ -21,15 +24,21 @@ MOST_LINES = 6
 def blocks(sweep: Sweep, ranked: pd.DataFrame) -> list[Block]:
     """Bits per dimension against epoch; `ranked` are finished trials, the best first."""
     rows = sweep.history[sweep.history["trial"].isin(ranked["trial"])]
+    unit = "bits_per_dim (bits)"
+    if densities(ranked).any():  # which have no bits per dimension
+        rows, unit = rows.assign(**{TRAIN: -rows["train.elbo"], VALIDATION: -rows["validation.elbo"]}), "−elbo (nats)"
     if rows.empty or rows["epoch"].max() < 2 or not np.isfinite(rows[VALIDATION]).any():
         return []
     best = int(ranked["trial"].iloc[0])
-    panels = [_panel("training_curves", f"Trial {best}, every replicate", *_of_trial(rows[rows["trial"] == best]))]
+    of_best = _of_trial(rows[rows["trial"] == best])
+    panels = [_panel("training_curves", f"Trial {best}, every replicate", *of_best, unit)]
     each = ranked.drop_duplicates(DIMENSION).sort_values(DIMENSION)
     if len(each) > 1:
         kept = each.iloc[np.unique(np.linspace(0, len(each) - 1, min(MOST_LINES, len(each))).round().astype(int))]
         panels.append(
-            _panel("training_curves_by_dimension", "Validation, the best trial of each D", *_by_dimension(rows, kept))
+            _panel(
+                "training_curves_by_dimension", "Validation, the best trial of each D", *_by_dimension(rows, kept), unit
+            )
         )
     caption = (
         "Lower is better; the first twentieth of the epochs may lie above the axis. First: one line per replicate. "
@@ -38,15 +47,15 @@ def blocks(sweep: Sweep, ranked: pd.DataFrame) -> list[Block]:
     return [Heading("Training curves"), Figure(tuple(panels), caption, _sentence(sweep, rows))]
 
 
-def _panel(name: str, title: str, lines: pd.DataFrame, looks: dict[str, figures.Style]) -> Panel:
-    """Bits per dimension against epoch; the first epochs, which lie far above, are cut off."""
+def _panel(name: str, title: str, lines: pd.DataFrame, looks: dict[str, figures.Style], unit: str) -> Panel:
+    """Bits per dimension, or nats of a density, against epoch; the first epochs, which lie far above, are cut off."""
     late = lines[lines["epoch"] >= FIRST_SHARE * lines["epoch"].max()]
-    y = figures.Axis("value", "bits_per_dim (bits)", reach=float(late["value"].max()))
+    y = figures.Axis("value", unit, reach=float(late["value"].max()))
     series = figures.Series("series", looks)
     return Panel(
         name,
         lambda axes: figures.histories(axes, lines, y=y, series=series, title=title),
-        f"Bits per dimension against epoch. {title}",
+        f"Training: {unit} against epoch. {title}",
         (4.5, 3.6),
     )
 
@@ -76,7 +85,7 @@ def _sentence(sweep: Sweep, rows: pd.DataFrame) -> str:
     best = sweep.replicates[sweep.replicates["trial"].isin(rows["trial"])].dropna(subset=["best_epoch", "epochs"])
     if best.empty:
         return "The best epochs were not recorded."
-    late = best_was_late(best)
+    late = int(was_late(best).sum())
     text = f"{late} of {count(len(best), 'replicate')} had their best validation bound in the last tenth of training"
     if late > len(best) / 2:
         return f"{text}: most would have gained from more epochs."

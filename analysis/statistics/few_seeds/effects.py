@@ -165,5 +165,9 @@ def seeds_needed(sd: Any, degrees: Any, difference: Any, *, level: float = LEVEL
 
 
 def declared_factors(trials: pd.DataFrame, phase: str = FACTORIAL) -> list[str]:
-    """Settings that the design crosses, other than the dimension, whatever became of their trials."""
-    return [name for name in varying(trials[trials["phase"] == phase]) if name != DIMENSION]
+    """Settings that the design crosses, other than the dimension, whatever became of their trials.
+
+    A setting that some trials lack altogether (a layer size of linear networks) is no factor by that alone.
+    """
+    designed = trials[trials["phase"] == phase]
+    return [name for name in varying(designed) if name != DIMENSION and designed[name].nunique() > 1]

@@ -9,7 +9,10 @@ from analysis.statistics.comparisons import LEVEL
 from analysis.statistics.few_seeds.effects import EQUIVALENT, FIRST, OVERALL, UNKNOWN
 from analysis.tables.columns import DIMENSION, unit_of
 from analysis.tables.kinds import KL_ESTIMATOR
-from analysis.wording import count, figure, interval, label
+from analysis.wording import count, figure, interval, label, listed
+
+MOST_PAIRS = 2
+"""Pairs of levels that get a sentence each whatever it says."""
 
 
 def effect_sentence(table: pd.DataFrame, value: str) -> str:
@@ -20,16 +23,32 @@ def effect_sentence(table: pd.DataFrame, value: str) -> str:
         value: Column that was compared.
 
     Returns:
-        One sentence for each pair of levels.
+        One sentence for each pair of levels; of more than two pairs, those that are told apart, and one sentence on the
+        rest that names the clearest of them.
     """
     if table.empty:
         return "No two levels share a seed and all other settings, so there is nothing to compare."
+    overall = table[table["scope"] == OVERALL]
+    unknown = overall[overall["verdict"] == UNKNOWN]
+    many = len(overall) > MOST_PAIRS and len(unknown) > 1 and unknown["p_value"].notna().all()
     said = []
-    for second in table["second"].drop_duplicates():
-        rows = table[table["second"] == second]
-        overall, each = rows[rows["scope"] == OVERALL].iloc[0], rows[rows["scope"] != OVERALL]
-        said.append(f"{_overall(overall, value)}{_clearest(each)}.")
-    return " ".join(said)
+    for _, row in overall.iterrows():
+        each = table[(table["second"] == row["second"]) & (table["scope"] != OVERALL)]
+        if not (many and row["verdict"] == UNKNOWN):
+            said.append(f"{_overall(row, value)}{_clearest(each)}.")
+    return " ".join([*said, _together(unknown, value)] if many else said)
+
+
+def _together(unknown: pd.DataFrame, value: str) -> str:
+    """What cannot be told apart yet in one sentence, with the clearest difference: the one with the least p-value."""
+    top = unknown.iloc[int(unknown["p_value"].to_numpy().argmin())]
+    first, second = (level_name(top[side], top["factor"]) for side in ("first", "second"))
+    others = listed([level_name(level, top["factor"]) for level in unknown["second"]])
+    numbers = interval(top["difference"], top["low"], top["high"], unit_of(value))
+    return (
+        f"These data cannot tell {first} from {others} yet; clearest is {second}: {label(value)} differs by {numbers} "
+        f"(n = {count(int(top['n']), 'seed')}, Holm-adjusted p = {top['p_holm']:.2g})."
+    )
 
 
 def level_name(level: object, factor: str) -> str:

@@ -80,6 +80,21 @@ def test_k3s_divergence_shows_in_the_draws_that_carry_it() -> None:
     assert row["k1_variance"] == pytest.approx(0.5 * 0.7**2, rel=0.1)
 
 
+@pytest.mark.parametrize("draws", [16, 64, 90, 512])
+@pytest.mark.parametrize(
+    ("kurtosis", "infinite", "unreliable"), [(0.0, False, False), (60.0, False, True), (0.0, True, True)]
+)
+def test_few_draws_alone_do_not_make_k3_unreliable(
+    draws: int, kurtosis: float, infinite: bool, unreliable: bool
+) -> None:
+    """A normal variable's variance rests on a third of its draws, however few they are."""
+    rows = [(quantity, "iid", 1, 1.0, kurtosis, infinite, draws) for quantity in ("k1", "k3")]
+    names = ["quantity", "sampling", "num_samples", "variance", "excess_kurtosis", "infinite", "draws"]
+    row = statistics.k3_divergence(pd.DataFrame(rows, columns=names), by=()).iloc[0]
+    assert row["unreliable"] == unreliable
+    assert row["carrying_draws"] == pytest.approx(max(1.0, draws / (kurtosis + 3.0)))
+
+
 def test_efficiency_is_variance_times_time(sweep: tables.Sweep) -> None:
     variance = tables.joined(sweep, "variance")
     table = statistics.efficiency(variance)

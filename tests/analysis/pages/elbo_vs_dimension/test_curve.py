@@ -18,7 +18,8 @@ def test_bound_sentence_names_the_best_point_and_the_floor(tmp_path: Path) -> No
     data = sweep(tmp_path)
     chosen = headline(data)
     figure = bound(data, chosen)
-    top = chosen.replicates.groupby(["model.latent_dim", "series"])["test.elbo"].mean().max()
+    points = chosen.replicates.groupby(["model.latent_dim", "series"])[["validation.elbo", "test.elbo"]].mean()
+    top = points.loc[points["validation.elbo"].idxmax(), "test.elbo"]  # chosen without the test split
     assert f"{top:.1f}".replace("-", "−")[:5] in figure.sentence
     assert f"{top - FLOOR:.1f} nats above a histogram that uses no z" in figure.sentence
     assert "D* = 8" in figure.sentence
@@ -29,12 +30,13 @@ def test_the_sufficient_dimension_is_said_with_its_probability_or_why_not() -> N
         {"model.latent_dim": [2, 8], "mean": [-20.0, -10.0], "low": -20.5, "high": -9.5, "series": "closed form"}
     )
     sure = {"sufficient": 8.0, "low": 8.0, "high": 8.0, "probability": 0.99, "tolerance": 0.5, "note": ""}
-    text = sentence(means, pd.Series(sure), float("nan"))
+    point = means.iloc[1]
+    text = sentence(means, pd.Series(sure), float("nan"), point)
     assert "within 0.50 nats of the best is D* = 8 with probability 0.99 (no other" in text
-    text = sentence(means, pd.Series(sure | {"low": 2.0}), float("nan"))
+    text = sentence(means, pd.Series(sure | {"low": 2.0}), float("nan"), point)
     assert "95 % interval 2 to 8" in text
     silent = pd.Series(sure | {"sufficient": float("nan"), "note": "one seed at all dimensions"})
-    assert "which D is best cannot be said (one seed at all dimensions)" in sentence(means, silent, float("nan"))
+    assert "which D is best cannot be said (one seed at all dimensions)" in sentence(means, silent, float("nan"), point)
 
 
 def test_the_exact_curve_is_shown_beside_linear_models_only(tmp_path: Path) -> None:

@@ -7,10 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import pytest
 from report_pages import sweep
-from synthetic_truth import FLOOR
 
 from analysis import tables
 from analysis.document.blocks import Findings, Page
@@ -71,39 +68,6 @@ def test_a_factor_whose_other_levels_did_not_finish_is_no_single_estimator(tmp_p
     assert "All trials use one" not in said
 
 
-def test_models_worse_than_no_z_are_the_first_sentence(tmp_path: Path) -> None:
-    data = sweep(tmp_path, variance_study=False, gradients=False, evidence=False)
-    lowered = data.replicates.assign(**{"test.elbo": data.replicates["test.elbo"] - 500.0, "test.active_units": 0.0})
-    (findings,) = answers.blocks(replace(data, replicates=lowered))
-    assert isinstance(findings, Findings)
-    gap = FLOOR - lowered.groupby("trial")["test.elbo"].mean().max()
-    assert findings.sentences[0].startswith("Beware: 4 of 4 finished trials are worse than a histogram of each pixel")
-    assert f"the best trial is {gap:.1f} nats below it" in findings.sentences[0]
-    assert "4 trials have no active latent unit" in findings.sentences[0]
-    raised = data.replicates.assign(**{"test.elbo": data.replicates["test.elbo"] + 500.0})
-    assert answers.without_z(replace(data, replicates=raised)) == ""
-    infinite = lowered.assign(**{"test.elbo": np.where(lowered["trial"] == 0, np.inf, lowered["test.elbo"])})
-    assert "3 of 3 finished trials" in answers.without_z(replace(data, replicates=infinite))
-
-
-def test_a_sweep_without_a_finished_trial_says_so_first(tmp_path: Path) -> None:
-    data = sweep(tmp_path, variance_study=False, gradients=False, evidence=False)
-    failed = replace(data, trials=data.trials.assign(status="failed"), replicates=pd.DataFrame({"trial": []}))
-    (findings,) = answers.blocks(failed)
-    assert isinstance(findings, Findings)
-    assert findings.sentences[0] == "No trial has finished: 4 failed."
-    assert answers.unfinished(data) == ""
-
-
-def test_trials_of_another_bound_are_not_compared_by_their_kl_estimator(tmp_path: Path) -> None:
-    data = sweep(tmp_path, variance_study=False)
-    trained = data.trials.assign(**{"objective.name": "iwae", "objective.num_importance_samples": 8})
-    iwae = replace(data, trials=trained)
-    assert "trained on the IWAE bound with K = 8, and are ranked here by the ELBO" in answers.other_bound(iwae)
-    assert answers.factors(iwae, headline(iwae)) == []
-    assert answers.other_bound(data) == ""
-
-
 def test_the_gain_of_sobol_is_said_by_dimension(tmp_path: Path) -> None:
     data = sweep(tmp_path, gradients=False, evidence=False)
     variance = with_dimension(data, "variance")
@@ -121,10 +85,3 @@ def test_one_seed_has_no_interval_and_no_best_dimension(tmp_path: Path) -> None:
     assert "without an interval (one seed each" in answers.best(data)
     assert "cannot be said" in answers.dimension(headline(data))
     assert all("one seed cannot tell them apart" in sentence for sentence in answers.factors(data, headline(data)))
-
-
-@pytest.mark.parametrize(("share", "said"), [(1.0, True), (0.5, False)])
-def test_training_that_ended_too_early_is_among_the_answers(tmp_path: Path, share: float, said: bool) -> None:
-    data = sweep(tmp_path)
-    data = replace(data, replicates=data.replicates.assign(best_epoch=share * data.replicates["epochs"]))
-    assert ("in the last tenth of training" in answers.trust(data)) == said

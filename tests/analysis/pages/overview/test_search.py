@@ -10,6 +10,7 @@ from report_pages import sweep
 
 from analysis.document.blocks import Figure
 from analysis.pages.overview import search
+from analysis.wording import listed
 
 
 def said(data: object) -> str:
@@ -38,6 +39,36 @@ def test_a_table_of_before_mixes_the_design_in_and_is_not_shown(folder: Path) ->
     old = replace(data, importance=data.importance[["parameter", "importance"]])
     assert "goes with" not in said(old)
     assert "cannot be said" in said(old)
+
+
+def test_two_objectives_are_both_named_with_the_trials_on_their_front(folder: Path) -> None:
+    data = sweep(folder / "two", search_trials=4, variance_study=False, gradients=False, evidence=False)
+    objectives = {"validation.elbo": "max", "seconds.training": "min"}
+    info = {**data.info, "spec": {"search": {"objectives": objectives}}}
+    points = data.trials[["validation.elbo", "seconds.training"]].to_numpy()
+    front = [
+        number
+        for number, (bound, seconds) in enumerate(points)
+        if not any(b >= bound and s <= seconds and (b, s) != (bound, seconds) for b, s in points)
+    ]
+    text = said(replace(data, info=info))
+    assert "2 objectives, validation ELBO (maximised) and seconds.training (minimised)" in text
+    lie = "trial lies" if len(front) == 1 else "trials lie"
+    assert f"on their front {len(front)} {lie} ({listed(front, most=12)})" in text
+    lacking = {"validation.elbo": "max", "seconds.sleeping": "min"}
+    assert "cannot be shown" in said(replace(data, info={**data.info, "spec": {"search": {"objectives": lacking}}}))
+
+
+def test_the_history_is_of_what_the_search_minimised(folder: Path) -> None:
+    data = sweep(folder / "time", search_trials=2, variance_study=False, gradients=False, evidence=False)
+    info = {**data.info, "spec": {"search": {"metric": "seconds.training", "mode": "min"}}}
+    best = data.trials.loc[data.trials["seconds.training"].idxmin(), "trial"]
+    assert f"seconds) is trial {best}'s" in said(replace(data, info=info))
+
+
+def test_a_confirmation_is_no_trial_of_the_search(folder: Path) -> None:
+    data = sweep(folder / "confirmed", search_trials=2, confirm_trials=2, variance_study=False, gradients=False)
+    assert "of 6 that finished" in said(data)
 
 
 def test_a_design_without_a_search_asks_no_such_question(folder: Path) -> None:
