@@ -4,14 +4,23 @@
     replicates = tables.joined(tables.load("runs/default"))
     statistics.summarise(replicates, "test.elbo", by=["model.latent_dim", "kl.estimator"])
 
-The concepts have a file each: `intervals`, `few_seeds` (what can be said from few), `curves`, `comparisons`,
+The concepts have a file each: `intervals`, `few_seeds` (what can be said from few), `draws` (which are independent,
+what a scheme gains, the calibration), `curves`, `comparisons`,
 `variance_components`, `prior_monte_carlo`, `selection`; and, on a whole sweep, `headline` (what the curves rest on),
 `answers` (the best, which D, which factors) and `planning` (how large the next measurement must be), which are imported
 by their own names.
 """
 
 from analysis.statistics.comparisons import holm, paired_differences, verdict
-from analysis.statistics.curves import fit_slope, gradient_slopes, per_dimension_counts, variance_slopes
+from analysis.statistics.curves import (
+    expected_misses,
+    fit_slope,
+    gradient_slopes,
+    per_dimension_counts,
+    variance_slopes,
+)
+from analysis.statistics.draws.gains import scheme_gains
+from analysis.statistics.draws.streams import distinct
 from analysis.statistics.few_seeds.best_dimension import dimension_probabilities, sufficient_dimension
 from analysis.statistics.few_seeds.effects import effects, seeds_needed
 from analysis.statistics.few_seeds.factor_shares import factor_shares
@@ -44,10 +53,12 @@ __all__ = [
     "best_configurations",
     "calibration_summary",
     "dimension_probabilities",
+    "distinct",
     "draws_needed",
     "effect_sentence",
     "effects",
     "efficiency",
+    "expected_misses",
     "factor_shares",
     "fit_slope",
     "geometric_means",
@@ -62,6 +73,7 @@ __all__ = [
     "predicted_vs_measured",
     "prior_monte_carlo_collapse",
     "prior_monte_carlo_curve",
+    "scheme_gains",
     "search_history",
     "seeds_needed",
     "share_containing_one",
