@@ -19,6 +19,12 @@ from analysis.statistics.curves import (
     per_dimension_counts,
     variance_slopes,
 )
+from analysis.statistics.draws.calibration import (
+    calibration_rows,
+    calibration_summary,
+    calibration_tests,
+    detection_power,
+)
 from analysis.statistics.draws.gains import scheme_gains
 from analysis.statistics.draws.streams import distinct
 from analysis.statistics.few_seeds.best_dimension import dimension_probabilities, sufficient_dimension
@@ -35,7 +41,6 @@ from analysis.statistics.prior_monte_carlo import (
 )
 from analysis.statistics.selection import (
     best_configurations,
-    calibration_summary,
     outcomes,
     pareto_front,
     search_history,
@@ -51,7 +56,10 @@ from analysis.statistics.variance_components import (
 
 __all__ = [
     "best_configurations",
+    "calibration_rows",
     "calibration_summary",
+    "calibration_tests",
+    "detection_power",
     "dimension_probabilities",
     "distinct",
     "draws_needed",

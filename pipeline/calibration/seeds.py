@@ -2,8 +2,8 @@
 
     python -m pipeline.calibration.seeds        makes the table anew and says how it differs (`make calibrate`)
 
-One table of z-scores finds a bias of one standard error in a row with probability 0.001; the mean over 20 seeds with
-0.86 (`analysis.statistics.calibration`). Twenty take minutes, so a sweep copies the shipped ones beside its own seed.
+One table of z-scores finds a bias of one standard error in a row with probability 3e-5; the mean over 20 seeds with
+0.87 (`detection_power` in analysis). Twenty take minutes, so a sweep copies the shipped ones beside its own seed.
 """
 
 from __future__ import annotations

@@ -237,6 +237,11 @@ def trust(sweep: Sweep) -> str:
     if not sweep.calibration.empty:
         table = statistics.calibration_summary(sweep.calibration).iloc[0]
         within = f"{int(table['n'] - table['beyond_limit'])} of {int(table['n'])} estimates with a known answer"
-        said.append(f"{within} lie within {calibration_limit():g} standard errors of it")
+        text = f"{within} lie within {calibration_limit():g} standard errors of it"
+        if not sweep.calibration_seeds.empty:
+            rows = statistics.calibration_rows(sweep.calibration_seeds)
+            off, seeds = int(rows["off"].sum()), int(rows["n"].max())
+            text += f", and over {seeds} seeds {off or 'none'} of {len(rows)} {'are' if off > 1 else 'is'} off"
+        said.append(text)
     text = "; ".join(said)
     return f"Can it be trusted? {text[:1].upper()}{text[1:]}." if said else ""
