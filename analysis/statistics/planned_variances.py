@@ -101,7 +101,8 @@ def image_variances(
         error = f"{metric_of(quantity, inner, set(replicates.columns))}.standard_error"
         if error not in work or work.empty:
             continue
-        known = work[work[error].notna()].assign(evaluated=lambda rows, error=error: rows["images"] * rows[error] ** 2)
+        known = work[work[error].notna()]
+        known = known.assign(evaluated=known["images"] * known[error] ** 2)
         grouped = known.assign(_all=0).groupby(by or ["_all"], dropna=False)
         table = pd.DataFrame(
             {"evaluated": grouped["evaluated"].mean(), "evaluated_degrees": grouped["images"].min() - 1}
