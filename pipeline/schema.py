@@ -16,6 +16,7 @@ from typing import Any, Protocol, get_args
 
 from pydantic import BaseModel
 
+from pipeline.calibration.rows import TOLERANCE_ULPS
 from pipeline.calibration.table import LIMIT
 from pipeline.config import ModelConfig, TrialConfig, flatten
 from pipeline.probability.bounds import BOUNDS
@@ -45,7 +46,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     generated: dict[str, Any] = {
         "configuration": _configuration(document["configuration"]["about"]),
         "kinds": _in_place(kinds(), document.get("kinds", {})),
-        "limits": {"calibration_z": LIMIT},
+        "limits": {"calibration_z": LIMIT, "calibration_ulps": TOLERANCE_ULPS},
     }
     kept = {key: value for key, value in document.items() if key not in {*generated, "tables"}}
     return {**kept, **generated, "tables": document["tables"]}

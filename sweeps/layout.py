@@ -27,7 +27,9 @@ RECORD = "trial.json"
 
 REFERENCES, IMPORTANCE, CALIBRATION = "references", "importance", "calibration"
 """Tables that belong to the whole sweep and to no trial."""
-TABLES = (TRIALS, *LONG_TABLES, REFERENCES, IMPORTANCE, CALIBRATION)
+CALIBRATION_SEEDS = "calibration_seeds"
+"""The calibration over many seeds as it was shipped with the version that ran the sweep."""
+TABLES = (TRIALS, *LONG_TABLES, REFERENCES, IMPORTANCE, CALIBRATION, CALIBRATION_SEEDS)
 """All tables of a sweep; `table_file` names the file of each."""
 
 WANDB = "wandb"

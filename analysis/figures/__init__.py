@@ -7,7 +7,7 @@ and the look of each, in the order of the legend).
 
 from analysis.figures.curves import MINUS_ONE, against, histories, lines, log_log
 from analysis.figures.marks import interval, mark, reference_curve, reference_line, reference_note, second_axis
-from analysis.figures.points import cloud, ratios, scatter
+from analysis.figures.points import cloud, quantiles, ratios, scatter
 from analysis.figures.rows import bars, forest, shares, stacked, z_scores
 from analysis.figures.series import Axis, Series, Style, marked, styles
 from analysis.figures.trials import front, search_history
@@ -28,6 +28,7 @@ __all__ = [
     "log_log",
     "mark",
     "marked",
+    "quantiles",
     "ratios",
     "reference_curve",
     "reference_line",

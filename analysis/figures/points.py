@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
@@ -65,4 +67,18 @@ def ratios(axes: Axes, frame: pd.DataFrame, *, x: Axis, y: Axis, title: str) -> 
         )  # fmt: skip
     axes.set(title=title, xlabel=x.label, ylabel=y.label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    theme.legend_below(axes)
+
+
+def quantiles(axes: Axes, frames: Mapping[str, pd.DataFrame], *, title: str) -> None:
+    """Scores in order (`score`) against the normal quantiles of their ranks (`expected`), beside their equality."""
+    ends = [min(frame[["expected", "score"]].min().min() for frame in frames.values()),
+            max(frame[["expected", "score"]].max().max() for frame in frames.values())]  # fmt: skip
+    axes.plot(ends, ends, color=MUTED, linewidth=1, zorder=1)
+    for (name, frame), colour, marker in zip(frames.items(), theme.COLOURS, "o^sD", strict=False):
+        axes.plot(
+            frame["expected"], frame["score"], linestyle="", marker=marker, color=colour, label=name, zorder=3,
+            markersize=4 if len(frame) < 200 else 2.5, markeredgewidth=0, rasterized=len(frame) > theme.RASTER_FROM,
+        )  # fmt: skip
+    axes.set(title=title, xlabel="normal quantile (standard errors)", ylabel="z score (standard errors)")
     theme.legend_below(axes)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.statistics.draws.streams import STREAM, sharing
 from analysis.tables import Sweep
 from analysis.tables.columns import DIMENSION, FINISHED
 from analysis.wording import count, figure, interval
@@ -45,28 +46,52 @@ def slope_text(row: Mapping[str, Any] | pd.Series) -> str:
     return interval(float(row["slope"]), float(row["low"]), float(row["high"]), most=3)
 
 
-def slopes_by_dimension(slopes: pd.DataFrame) -> str:
-    """`−2.13 at D = 2 and −1.34 at D = 32`: the power law's slope at the least and the largest D.
+def gains_by_dimension(gains: pd.DataFrame) -> str:
+    """`310 [280, 350] times less at D = 2 and 12 [11, 13] times less at D = 32`: at the least and the largest D.
 
     Args:
-        slopes: Rows of `statistics.variance_slopes` by D, of one quantity and scheme.
+        gains: Rows of `statistics.scheme_gains` by D, of one quantity and scheme.
     """
-    rows = slopes.dropna(subset=["slope"]).sort_values(DIMENSION)
+    rows = gains.dropna(subset=["gain"]).sort_values(DIMENSION)
     ends = rows.iloc[[0, -1]] if len(rows) > 1 else rows
-    return " and ".join(
-        f"{figure(slope, 3)} at D = {dim:g}" for slope, dim in ends[["slope", DIMENSION]].itertuples(index=False)
-    )
+    return " and ".join(f"{_times(row)} times less at D = {row[DIMENSION]:g}" for _, row in ends.iterrows())
 
 
-def shared_draws(replicates: pd.DataFrame) -> str:
-    """`; trials of one seed share their draws: 3 checks, not 12`, for the variance study; "" where none share any.
+def _times(row: pd.Series) -> str:
+    """A gain with its interval, to three digits."""
+    return interval(row["gain"], row["low"], row["high"], most=3)
 
-    Args:
-        replicates: Rows of the replicates table with `seed`.
+
+def law_by_dimension(gains: pd.DataFrame) -> str:
+    """How the gain grows with L at the least and the largest D: a power where the fit holds, else its local slopes."""
+    rows = gains.dropna(subset=["first_slope"]).sort_values(DIMENSION)
+    ends = rows.iloc[[0, -1]] if len(rows) > 1 else rows
+    return " and ".join(f"{_law(row)} at D = {row[DIMENSION]:g}" for _, row in ends.iterrows())
+
+
+def _law(row: pd.Series) -> str:
+    """`as L to the power −2.0`, or `as no power of L (local slopes −1.23 to −1.98)`."""
+    if row["power_law"]:
+        return f"as L to the power {figure(row['slope'], 3)}"
+    if row["points"] < 3 or not math.isfinite(row["bend_low"]):
+        return f"with a slope of {figure(row['slope'], 3)}, of which too little is known to call it a law"
+    return f"as no power of L (local slopes {figure(row['first_slope'], 3)} to {figure(row['last_slope'], 3)})"
+
+
+def shared_draws(sweep: Sweep) -> str:
+    """What shared draws take from agreement over trials in the variance study; "" where each trial has its own.
+
+    Tables of older versions name no streams: there, trials of one seed share their draws.
     """
-    studied = replicates[replicates["variance.k1_ratio"].notna()]
-    trials, seeds = studied["trial"].nunique(), studied["seed"].nunique()
-    return f"; trials of one seed share their draws: {count(seeds, 'check')}, not {trials}" if seeds < trials else ""
+    replicates = with_dimension(sweep, "replicates")
+    studied = replicates.loc[replicates["variance.k1_ratio"].notna(), ["trial", "replicate"]]
+    rows = sweep.variance.reindex(columns=[c for c in ("trial", "replicate", STREAM) if c in sweep.variance])
+    named = studied.merge(rows.drop_duplicates(["trial", "replicate"]), on=["trial", "replicate"], how="left")
+    trials, streams, shared = sharing(named)
+    if not shared:
+        return ""
+    checks = f": {count(streams, 'check')}, not {trials}" if streams < trials else ", so they agree or miss together"
+    return f"; trials of one seed share their draws{checks}"
 
 
 def counted(replicates: pd.DataFrame) -> str:

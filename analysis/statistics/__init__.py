@@ -4,14 +4,29 @@
     replicates = tables.joined(tables.load("runs/default"))
     statistics.summarise(replicates, "test.elbo", by=["model.latent_dim", "kl.estimator"])
 
-The concepts have a file each: `intervals`, `few_seeds` (what can be said from few), `curves`, `comparisons`,
+The concepts have a file each: `intervals`, `few_seeds` (what can be said from few), `draws` (which are independent,
+what a scheme gains, the calibration), `curves`, `comparisons`,
 `variance_components`, `prior_monte_carlo`, `selection`; and, on a whole sweep, `headline` (what the curves rest on),
 `answers` (the best, which D, which factors) and `planning` (how large the next measurement must be), which are imported
 by their own names.
 """
 
 from analysis.statistics.comparisons import holm, paired_differences, verdict
-from analysis.statistics.curves import fit_slope, gradient_slopes, per_dimension_counts, variance_slopes
+from analysis.statistics.curves import (
+    expected_misses,
+    fit_slope,
+    gradient_slopes,
+    per_dimension_counts,
+    variance_slopes,
+)
+from analysis.statistics.draws.calibration import (
+    calibration_rows,
+    calibration_summary,
+    calibration_tests,
+    detection_power,
+)
+from analysis.statistics.draws.gains import scheme_gains
+from analysis.statistics.draws.streams import distinct
 from analysis.statistics.few_seeds.best_dimension import dimension_probabilities, sufficient_dimension
 from analysis.statistics.few_seeds.effects import effects, seeds_needed
 from analysis.statistics.few_seeds.factor_shares import factor_shares
@@ -26,7 +41,6 @@ from analysis.statistics.prior_monte_carlo import (
 )
 from analysis.statistics.selection import (
     best_configurations,
-    calibration_summary,
     incumbent_kept,
     outcomes,
     pareto_front,
@@ -43,12 +57,17 @@ from analysis.statistics.variance_components import (
 
 __all__ = [
     "best_configurations",
+    "calibration_rows",
     "calibration_summary",
+    "calibration_tests",
+    "detection_power",
     "dimension_probabilities",
+    "distinct",
     "draws_needed",
     "effect_sentence",
     "effects",
     "efficiency",
+    "expected_misses",
     "factor_shares",
     "fit_slope",
     "geometric_means",
@@ -64,6 +83,7 @@ __all__ = [
     "predicted_vs_measured",
     "prior_monte_carlo_collapse",
     "prior_monte_carlo_curve",
+    "scheme_gains",
     "search_history",
     "seeds_needed",
     "share_containing_one",

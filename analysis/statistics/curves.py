@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
+from analysis.statistics.draws.streams import STREAM, with_streams
 from analysis.statistics.intervals import CONFIDENCE, EVERYTHING, By, as_list, summarise, t_interval
 from analysis.tables.columns import DIMENSION, FAILED, FINISHED, RUNNING, STOPPED
 
@@ -17,6 +20,9 @@ SNR_SLOPES_IN_K = {
 }
 SNR_SLOPE_IN_L = 0.5
 VARIANCE_SLOPES = {"iid": -1.0, "antithetic": -1.0}
+LINE = ["trial", "replicate", STREAM]
+Exact = Callable[[pd.DataFrame], pd.Series]
+"""Which rows of a table of slopes have one that theory makes the same in every trial."""
 
 
 def fit_slope(
@@ -26,6 +32,7 @@ def fit_slope(
     by: By = ("quantity", "sampling"),
     *,
     unit: By = ("trial", "replicate"),
+    independent: By | None = None,
     error: str | None = "standard_error",
     confidence: float = CONFIDENCE,
 ) -> pd.DataFrame:
@@ -49,20 +56,27 @@ def fit_slope(
         x: Column for the abscissa.
         y: Column for the ordinate.
         by: Columns that separate the lines.
-        unit: Columns that name an independent line; finer rows must not exist within (unit, x).
+        unit: Columns that name a line; finer rows must not exist within (unit, x).
+        independent: Columns, of `unit`, that name what is independent; lines that agree in them are averaged first and
+            count once (None: each line is independent).
         error: Column with the standard error of y (None: equal weights, no bias correction).
         confidence: Level of the interval.
 
     Returns:
-        Columns `by`, `n` (lines), `points` (mean per line), `slope`, `standard_error`, `low`, `high`, `intercept` (mean
-        of log y at x = 1), `method`.
+        Columns `by`, `n` (independent units), `points` (mean per line), `slope`, `standard_error`, `low`, `high`,
+        `intercept` (mean of log y at x = 1), `method`.
     """
-    keys, units = as_list(by), as_list(unit)
-    lines = _lines(frame, x, y, [*keys, *units], error)
+    keys = as_list(by)
+    lines = _lines(frame, x, y, [*keys, *as_list(unit)], error)
+    return _over(lines, keys, as_list(independent), "Student t over lines", confidence)
+
+
+def _over(lines: pd.DataFrame, keys: list[str], unit: list[str], method: str, confidence: float) -> pd.DataFrame:
+    """Mean slope of the lines with Student's t over the units (none: over the lines themselves)."""
     if lines.empty:
         names = ["n", "points", "slope", "standard_error", "low", "high", "intercept", "method"]
         return pd.DataFrame(columns=[*keys, *names]).astype(dict.fromkeys(names[:-1], "float64"))
-    table = summarise(lines, "slope", keys, confidence=confidence).rename(columns={"mean": "slope"})
+    table = summarise(lines, "slope", keys, unit=unit, confidence=confidence).rename(columns={"mean": "slope"})
     carried = ["points", "intercept", "line_error", "degrees"]
     group = lines.assign(**{EVERYTHING: 0}).groupby(keys or [EVERYTHING], dropna=False)
     table[carried] = group[carried].mean().to_numpy()
@@ -70,8 +84,23 @@ def fit_slope(
     low, high = t_interval(table["slope"], table["line_error"], table["degrees"], confidence)
     table["standard_error"] = table["line_error"].where(alone, table["standard_error"])
     table["low"], table["high"] = np.where(alone, low, table["low"]), np.where(alone, high, table["high"])
-    table["method"] = np.where(alone, "one weighted regression", "Student t over lines")
+    table["method"] = np.where(alone, "one weighted regression", method)
     return table[[*keys, "n", "points", "slope", "standard_error", "low", "high", "intercept", "method"]]
+
+
+def _over_what_is_independent(lines: pd.DataFrame, keys: list[str], exact: Exact, confidence: float) -> pd.DataFrame:
+    """Slopes with the unit that is independent: the stream of draws, or the trial whose own slope it is.
+
+    Where theory makes the slope the same in every trial, lines differ by their draws alone. Where each model has a
+    slope of its own, several trials are a sample of models, and a single one is judged by its replicates.
+    """
+    by_stream = _over(lines, keys, [STREAM], "Student t over streams of draws", confidence)
+    if by_stream.empty:
+        return by_stream
+    by_trial = _over(lines, keys, ["trial"], "Student t over trials", confidence)
+    own = ~exact(by_stream) & (by_trial["n"] > 1)
+    table: pd.DataFrame = by_stream.where(~own, by_trial).astype(by_stream.dtypes.to_dict())
+    return table
 
 
 def _lines(frame: pd.DataFrame, x: str, y: str, keys: list[str], error: str | None) -> pd.DataFrame:
@@ -107,7 +136,8 @@ def _lines(frame: pd.DataFrame, x: str, y: str, keys: list[str], error: str | No
 def gradient_slopes(gradients: pd.DataFrame, *, by: By = (), confidence: float = CONFIDENCE) -> pd.DataFrame:
     """Slopes of log signal-to-noise: against L (objective elbo) and against K (objective iwae), beside the theory.
 
-    The slope in L is exact; those in K are limits for large K, which a small K need not have reached.
+    The slope in L is exact; those in K are limits for large K, which a small K need not have reached: there the trial
+    is the unit.
 
     Returns:
         `fit_slope`'s columns with `parameters`, `estimator`, `objective`, `against` (`num_samples` or
@@ -119,7 +149,8 @@ def gradient_slopes(gradients: pd.DataFrame, *, by: By = (), confidence: float =
         rows = gradients[gradients["objective"] == objective]
         if objective == "iwae":
             rows = rows[rows["num_samples"] == rows["num_samples"].min()]
-        fitted = fit_slope(rows, x, "signal_to_noise", keys, confidence=confidence)
+        lines = _lines(with_streams(rows), x, "signal_to_noise", [*keys, *LINE], "standard_error")
+        fitted = _over_what_is_independent(lines, keys, lambda table: table["objective"] == "elbo", confidence)
         tables.append(fitted.assign(against=x))
     filled = [table for table in tables if len(table)]
     table = pd.concat(filled, ignore_index=True) if filled else tables[0]
@@ -133,15 +164,25 @@ def variance_slopes(variance: pd.DataFrame, *, by: By = (), confidence: float = 
     """Slopes of log Var against log L per quantity, scheme and K, beside -1 for independent draws.
 
     Returns:
-        `fit_slope`'s columns with `num_importance_samples`, `expected` (NaN for sobol) and `contains_expected`.
+        `fit_slope`'s columns with `num_importance_samples`, `expected` (NaN for sobol) and `contains_expected`. `n`
+        counts streams of draws where the theory holds for every trial, and trials for sobol.
     """
     keys = [*as_list(by), "quantity", "sampling", "num_importance_samples"]
     # A pair is two draws: antithetic draws start at L = 2, and what is called so at L = 1 is one independent draw.
     paired = (variance["sampling"] != "antithetic") | (variance["num_samples"] > 1)
-    table = fit_slope(variance[paired], by=keys, confidence=confidence)
+    lines = _lines(with_streams(variance[paired]), "num_samples", "variance", [*keys, *LINE], "standard_error")
+    table = _over_what_is_independent(
+        lines, keys, lambda slopes: slopes["sampling"].isin(list(VARIANCE_SLOPES)), confidence
+    )
     expected = table["sampling"].map(VARIANCE_SLOPES).astype("float64")
     inside = (table["low"] <= expected) & (expected <= table["high"])
     return table.assign(expected=expected, contains_expected=inside)
+
+
+def expected_misses(slopes: pd.DataFrame, confidence: float = CONFIDENCE) -> float:
+    """How many intervals of slopes with a theory would miss it by chance alone."""
+    judged = slopes["expected"].notna() & slopes["low"].notna()
+    return float((1.0 - confidence) * judged.sum())
 
 
 def per_dimension_counts(trials: pd.DataFrame, replicates: pd.DataFrame, by: str = DIMENSION) -> pd.DataFrame:

@@ -22,7 +22,6 @@ from analysis.tables.columns import (
     configuration_columns,
     varying,
 )
-from analysis.tables.schema import calibration_limit
 
 SUSPECT = "suspect"
 """Outcome of a trial that finished, but whose numbers are in doubt."""
@@ -219,24 +218,3 @@ def _scores(replicates: pd.DataFrame, rank_by: str) -> pd.Series:
     confirming = replicates["phase"] == CONFIRM
     chosen_by = replicates[~confirming].groupby("config_hash")[rank_by].mean()
     return chosen_by.combine_first(replicates[confirming].groupby("config_hash")[rank_by].mean())
-
-
-def calibration_summary(calibration: pd.DataFrame) -> pd.DataFrame:
-    """How far the estimators are from their exact values, in standard errors, in one row.
-
-    Returns:
-        Columns `n` (checks), `beyond_2` (|z| above 2), `expected_beyond_2` (by chance alone), `beyond_limit` (above the
-        calibration's limit), `largest` |z|, and the `estimator` that has it.
-    """
-    z = calibration["z_score"].abs()
-    scored = calibration[np.isfinite(z)]
-    worst = "" if scored.empty else str(scored.loc[z[scored.index].idxmax(), "estimator"])
-    row = {
-        "n": len(scored),
-        "beyond_2": int((z > 2.0).sum()),
-        "expected_beyond_2": 0.0455 * len(scored),
-        "beyond_limit": int((z > calibration_limit()).sum()),
-        "largest": float(z[scored.index].max()) if len(scored) else np.nan,
-        "estimator": worst,
-    }
-    return pd.DataFrame([row])

@@ -27,3 +27,8 @@ TABLES: tuple[str, ...] = tuple(schema()["tables"])
 def calibration_limit() -> float:
     """Standard errors that an estimator may be away from its exact value before it counts as wrong."""
     return float(schema()["limits"]["calibration_z"])
+
+
+def calibration_ulps() -> float:
+    """Units in the last place that a deterministic estimate may be away from its exact value."""
+    return float(schema()["limits"]["calibration_ulps"])

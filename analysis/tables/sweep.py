@@ -30,6 +30,7 @@ class Sweep:
     gradients: pd.DataFrame
     evidence: pd.DataFrame
     calibration: pd.DataFrame
+    calibration_seeds: pd.DataFrame
     importance: pd.DataFrame
     references: pd.DataFrame
 

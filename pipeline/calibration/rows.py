@@ -1,4 +1,4 @@
-"""Rows of the calibration table: a measured value, its exact value, a standard error, and how far apart they are."""
+"""Rows of the calibration table: a measured value, its exact value, and how far apart they are."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 Row = dict[str, Any]
-"""{estimator, quantity, value, exact, standard_error, z_score, num_draws}"""
-ROUNDING = 1e-9
-"""Relative standard error granted to a deterministic quantity in float64."""
+"""{estimator, quantity, value, exact, compared, standard_error, z_score, ulps, num_draws}"""
+
+BY_ERROR, BY_SIDE, BY_ULPS = "standard error", "one side", "ulp"
+"""Column `compared`: by a z-score, by a z-score that counts on the wrong side only, by units in the last place."""
+TOLERANCE_ULPS = 64.0
+"""Units in the last place that a deterministic quantity in float64 may be off: a few dozen roundings."""
 
 
 def row(
@@ -32,8 +35,10 @@ def row(
         "quantity": quantity,
         "value": float(value),
         "exact": float(exact),
+        "compared": BY_ERROR if side == "both" else BY_SIDE,
         "standard_error": float(standard_error),
         "z_score": float(z_score),
+        "ulps": None,
         "num_draws": int(num_draws),
     }
 
@@ -56,6 +61,27 @@ def variance_row(estimator: str, quantity: str, draws: Tensor, exact: float | Te
 
 
 def exact_row(estimator: str, quantity: str, value: float | Tensor, exact: float | Tensor, num_draws: int = 0) -> Row:
-    """A deterministic quantity: it may differ by rounding only."""
+    """A deterministic quantity: it may differ by rounding only, counted in units in the last place of max(1, |exact|).
+
+    It has no standard error and no z-score. Sums of terms of order one leave roundings of order one, however small the
+    result is, hence the 1.
+    """
     value, exact = float(value), float(exact)
-    return row(estimator, quantity, value, exact, ROUNDING * max(1.0, abs(exact)), num_draws)
+    return {
+        "estimator": estimator,
+        "quantity": quantity,
+        "value": value,
+        "exact": exact,
+        "compared": BY_ULPS,
+        "standard_error": None,
+        "z_score": None,
+        "ulps": (value - exact) / math.ulp(max(1.0, abs(exact))),
+        "num_draws": int(num_draws),
+    }
+
+
+def is_off(row: Row, limit: float) -> bool:
+    """Whether an estimate is more than `limit` standard errors, or too many ulp, from its exact value, or no number."""
+    if row["compared"] == BY_ULPS:
+        return not abs(row["ulps"]) <= TOLERANCE_ULPS
+    return not abs(row["z_score"]) <= limit

@@ -52,3 +52,17 @@ def replicate_seed(seed: int, replicate: int, purpose: str) -> int:
     """
     sequence = np.random.SeedSequence(seed, spawn_key=(replicate, zlib.crc32(purpose.encode())))
     return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def trial_seed(seed: int, replicate: int, purpose: str, config_hash: str) -> int:
+    """As `replicate_seed`, of a stream that differs by configuration as well.
+
+    Replicates of different trials start training from the same seed, which compares configurations on equal terms. What
+    is measured of the draws themselves must not share them: trials would then agree, or miss, together.
+
+    Args:
+        config_hash: of the trial's configuration without its seeds (`pipeline.config.config_hash`): hexadecimal.
+    """
+    words = [int(config_hash[start : start + 8], 16) for start in range(0, len(config_hash), 8)]
+    sequence = np.random.SeedSequence(seed, spawn_key=(replicate, zlib.crc32(purpose.encode()), *words))
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))

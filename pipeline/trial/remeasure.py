@@ -48,7 +48,8 @@ def evaluate_trial(
     for number in range(config.first_replicate, config.first_replicate + config.replicates):
         # The checkpoint belongs to the configuration that was trained, not to the one that is measured.
         weights, row = trial_folder.load_best(folder, trained, job.data, number)
-        measured.append(measure(config, job.data, with_weights(config, job.data, weights, number, device), number))
+        vae = with_weights(config, job.data, weights, number, device)
+        measured.append(measure(config, job.data, vae, number, config_hash(trained)))
         rows.append(row)
     seconds = total_seconds(measured) | {"total": time.perf_counter() - started}
     target = folder / layout.EVALUATIONS / config_hash(config)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from pipeline import layout
-from pipeline.config import ConfigError, TrialConfig
+from pipeline.config import ConfigError, TrialConfig, config_hash
 from pipeline.data.images import ImageData
 from pipeline.files import read_json, set_aside, write_json
 from pipeline.model.vae import VAE
@@ -127,7 +127,7 @@ def _measured_once(job: Job, number: int) -> Measurement:
             return read_json(path)
         except ConfigError as error:
             set_aside(path, str(error))
-    write_json(path, measure(job.config, job.data, _best_vae(job, number), number))
+    write_json(path, measure(job.config, job.data, _best_vae(job, number), number, config_hash(job.config)))
     return read_json(path)
 
 

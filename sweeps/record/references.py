@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sweeps.layout import CALIBRATION, IMPORTANCE, REFERENCES, table_file
+from sweeps.layout import CALIBRATION, CALIBRATION_SEEDS, IMPORTANCE, REFERENCES, table_file
 from sweeps.record.ledger import Ledger
 from sweeps.record.tables import write_table
 from sweeps.specification.spec import SweepSpec
@@ -134,14 +134,23 @@ def _importances(trials: list[optuna.trial.FrozenTrial], losses: list[float]) ->
     return {key: float(share) for key, share in shares.items()}
 
 
-def write_calibration(folder: Path) -> None:
-    """Write calibration.parquet unless it is there: every estimator against its exact value, on these versions."""
+def write_calibration(folder: Path, seed: int = 0) -> None:
+    """Write the calibration's tables unless they are there: a quick one of this machine, and the shipped 20 seeds."""
     if not (folder / table_file(CALIBRATION)).exists():
-        write_table(folder, CALIBRATION, _calibration_rows())
+        write_table(folder, CALIBRATION, _calibration_rows(seed))
+    if not (folder / table_file(CALIBRATION_SEEDS)).exists():
+        write_shipped_calibration(folder)
+
+
+def write_shipped_calibration(folder: Path) -> None:
+    """Write calibration_seeds.parquet: the calibration over many seeds that was shipped with this version."""
+    from pipeline.calibration.seeds import shipped_rows
+
+    write_table(folder, CALIBRATION_SEEDS, shipped_rows())
 
 
 @cache
-def _calibration_rows() -> list[dict[str, Any]]:
+def _calibration_rows(seed: int) -> list[dict[str, Any]]:
     """The rows, made once in a process that runs several sweeps: they take seconds and depend on none of them."""
     import torch
 
@@ -150,6 +159,6 @@ def _calibration_rows() -> list[dict[str, Any]]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # small tensors: more threads only get in each other's way
     try:
-        return [dict(row) for row in calibrate()]
+        return [dict(row) for row in calibrate(seed)]
     finally:
         torch.set_num_threads(threads)  # the sweep may have been started from a program that goes on

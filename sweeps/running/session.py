@@ -121,7 +121,7 @@ class Session:
         gaps = self._reconcile().gaps
         self._write_references()
         self._remove_checkpoints_of_stopped()
-        references.write_calibration(self.sweep.folder)
+        references.write_calibration(self.sweep.folder, self.sweep.spec.flat({})["seed"])
         self._push(final=True)
         if self.planner.ended is not None:
             self.progress.warn(self.planner.ended)

@@ -47,6 +47,7 @@ ROOMS = {
     "analysis": "tables -> report: pandas, seaborn, scipy; reads files and imports neither of the others",
     "analysis/tables": "the tables of a sweep: read, checked against the schema, joined",
     "analysis/statistics": "frames in, frames out: means, intervals, comparisons, plans",
+    "analysis/statistics/draws": "what rests on draws: which are independent, what a scheme gains, the calibration",
     "analysis/statistics/few_seeds": "what three seeds can say: intervals, the headline, which D, what factors do",
     "analysis/figures": "one file for each kind of figure, and the theme that they share",
     "analysis/document": "what a page is made of, and how pages become HTML and Markdown",

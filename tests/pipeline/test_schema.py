@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from pipeline import schema
+from pipeline.calibration.rows import TOLERANCE_ULPS
 from pipeline.calibration.table import LIMIT
 from pipeline.config import TrialConfig, flatten
 from pipeline.variance.quantities import STUDIED
@@ -36,7 +37,10 @@ def test_every_kind_of_a_default_trial_has_words() -> None:
         if key in chosen:
             assert chosen[key] == names[0], "the first is the default"
     assert [entry["name"] for entry in kinds["quantity"]] == list(STUDIED)
-    assert schema.complete(json.loads(schema.SCHEMA.read_text(encoding="utf-8")))["limits"] == {"calibration_z": LIMIT}
+    assert schema.complete(json.loads(schema.SCHEMA.read_text(encoding="utf-8")))["limits"] == {
+        "calibration_z": LIMIT,
+        "calibration_ulps": TOLERANCE_ULPS,
+    }
 
 
 def test_a_kind_keeps_its_place_and_a_new_one_comes_last() -> None:

@@ -21,8 +21,10 @@ CALIBRATION = {
     "quantity": "nothing",
     "value": 0.0,
     "exact": 0.0,
+    "compared": "standard error",
     "standard_error": 1.0,
     "z_score": 0.0,
+    "ulps": None,
     "num_draws": 1,
 }
 """The one row of a calibration that takes no time."""

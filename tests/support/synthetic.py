@@ -42,13 +42,14 @@ def write(folder: Path | str, options: Options = Options(), **changes: Any) -> P
         "references": studies.references(options),
     }
     if options.variance_study:
-        frames["variance"] = studies.variance(measured, rng)
+        frames["variance"] = studies.variance(measured, rng, options)
     if options.gradients:
-        frames["gradients"] = studies.gradients(measured, rng)
+        frames["gradients"] = studies.gradients(measured, rng, options)
     if options.evidence:
         frames["evidence"] = studies.evidence(measured, rng)
     if options.calibration:
         frames["calibration"] = studies.calibration(rng)
+        frames["calibration_seeds"] = studies.calibration_seeds(options)
     for name, frame in frames.items():
         write_table(folder / f"{name}.parquet", frame.drop(columns=[c for c in frame if c.startswith("_")]))
     (folder / "sweep.json").write_text(json.dumps(_info(options, len(trials)), indent=1, ensure_ascii=False))

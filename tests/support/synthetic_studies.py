@@ -19,8 +19,11 @@ from synthetic_truth import (
     true_bound,
 )
 
+ESTIMATORS = ("closed_form", "monte_carlo", "control_variate", "iwae_64", "ais")
+"""Whose calibration is drawn."""
 
-def variance(replicates: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+
+def variance(replicates: pd.DataFrame, rng: np.random.Generator, options: Options) -> pd.DataFrame:
     """Every estimator, scheme and L of every replicate; errors are drawn as the kurtosis-aware formula says."""
     cells = [(q, s, n, np.nan) for q in QUANTITIES if q != "iwae" for s in SCHEMES for n in L_GRID]
     cells += [("iwae", "iid", n, float(k)) for k in K_GRID for n in L_GRID]
@@ -49,10 +52,10 @@ def variance(replicates: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame
     decoded = np.where(frame["quantity"].isin(["k1", "k3", "cross_entropy"]), 0.02, 1.0)
     frame["seconds"] = 2e-5 * (1.0 + num_samples * inner * decoded)
     frame["peak_memory_mib"] = None
-    return frame.drop(columns="_latent_dim")
+    return _with_streams(frame.drop(columns="_latent_dim"), "variance", options)
 
 
-def gradients(replicates: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+def gradients(replicates: pd.DataFrame, rng: np.random.Generator, options: Options) -> pd.DataFrame:
     """Signal-to-noise that follows sqrt(L), decoder sqrt(K), encoder 1/sqrt(K), and sqrt(K) again for dreg."""
     cells = [
         (p, e, "elbo", n, np.nan)
@@ -74,7 +77,15 @@ def gradients(replicates: pd.DataFrame, rng: np.random.Generator) -> pd.DataFram
     frame["gradient_variance"] = 100.0 / true**2
     frame["standard_error"], frame["repeats"] = 0.05 * true, 64
     frame["seconds"] = 0.002 * frame["num_samples"] * inner
-    return frame
+    return _with_streams(frame, "gradients", options)
+
+
+def _with_streams(frame: pd.DataFrame, study: str, options: Options) -> pd.DataFrame:
+    """The rows with the stream of their draws, one for each replicate of each trial."""
+    if not options.streams:
+        return frame
+    pairs = frame[["trial", "replicate"]].astype("str")
+    return frame.assign(stream=study + " " + pairs["trial"] + " " + pairs["replicate"])
 
 
 def evidence(replicates: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
@@ -99,15 +110,34 @@ def evidence(replicates: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame
 
 
 def calibration(rng: np.random.Generator) -> pd.DataFrame:
-    """Estimators that are right: their z scores are standard normal."""
+    """Estimators that are right: their z scores are standard normal, and a deterministic one is off by a rounding."""
     exact = {"log_evidence": -21.4, "kl": 3.2, "elbo": -22.1}
-    rows = [(e, q) for q in exact for e in ("closed_form", "monte_carlo", "control_variate", "iwae_64", "ais")]
+    rows = [(e, q) for q in exact for e in ESTIMATORS]
     frame = pd.DataFrame(rows, columns=["estimator", "quantity"])
-    frame["exact"] = frame["quantity"].map(exact)
+    frame["exact"], frame["compared"] = frame["quantity"].map(exact), "standard error"
     frame["standard_error"], frame["z_score"] = 0.01, rng.normal(size=len(frame))
     frame["value"] = frame["exact"] + 0.01 * frame["z_score"]
-    frame["num_draws"] = 10_000
-    return frame[["estimator", "quantity", "value", "exact", "standard_error", "z_score", "num_draws"]]
+    frame["num_draws"], frame["ulps"] = 10_000, np.nan
+    sure = {"estimator": "exact", "quantity": "kl", "exact": 3.2, "compared": "ulp", "value": 3.2, "num_draws": 0}
+    frame = pd.concat([frame, pd.DataFrame([{**sure, "ulps": 1.0}])], ignore_index=True)
+    names = ["estimator", "quantity", "value", "exact", "compared", "standard_error", "z_score", "ulps", "num_draws"]
+    return frame[names]
+
+
+def calibration_seeds(options: Options, seeds: int = 20) -> pd.DataFrame:
+    """The same over many seeds, whose rows share draws as real ones do: two of a quantity have a correlation of 0.7."""
+    rng = np.random.default_rng(1000 + options.seed)
+    frames = []
+    for seed in range(seeds):
+        shared = rng.normal(size=3)
+        rows = [(e, q, shared[place]) for place, q in enumerate(("log_evidence", "kl", "elbo")) for e in ESTIMATORS]
+        frame = pd.DataFrame(rows, columns=["estimator", "quantity", "z_score"])
+        frame["z_score"] = np.sqrt(0.7) * frame["z_score"] + np.sqrt(0.3) * rng.normal(size=len(frame))
+        frames.append(frame.assign(seed=seed, compared="standard error", ulps=np.nan))
+        sure = {"estimator": "exact", "quantity": "kl", "seed": seed, "compared": "ulp", "ulps": float(seed % 3)}
+        frames.append(pd.DataFrame([{**sure, "z_score": np.nan}]))
+    table = pd.concat(frames, ignore_index=True).assign(version="0.0")
+    return table[["seed", "estimator", "quantity", "compared", "z_score", "ulps", "version"]]
 
 
 def importance(options: Options) -> pd.DataFrame:

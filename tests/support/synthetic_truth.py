@@ -55,6 +55,8 @@ class Options:
     evidence: bool = True
     calibration: bool = True
     pictures: bool = True
+    streams: bool = True
+    """Whether the studies name the streams of their draws; tables of older versions do not, and shared them."""
     hostile: bool = False
     """Strings of the configuration, reasons and names that break careless HTML, Markdown and CSV."""
     state: str = "finished"

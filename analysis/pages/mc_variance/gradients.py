@@ -91,9 +91,12 @@ def _table(slopes: pd.DataFrame) -> Table:
             "interval holds it": yes_no(slopes["contains_expected"], slopes["expected"]),
         }
     )
+    judged = slopes[slopes["expected"].notna() & slopes["low"].notna()]
     caption = (
-        "Slopes of log signal-to-noise against log L or log K, beside the theory's. Of "
-        f"{int(slopes['expected'].notna().sum())} intervals at 95 %, one in twenty misses by chance alone."
+        "Slopes of log signal-to-noise against log L (n: replicates, or seeds where trials share their draws) or log K "
+        f"(n: trials), beside the theory's. Of {count(len(judged), '95 % interval')}, chance alone would put "
+        f"{statistics.expected_misses(judged):.1f} beside it; {int((~judged['contains_expected'].astype(bool)).sum())} "
+        "are. In K the theory is a limit, which a small K need not have reached."
     )
     return Table("gradient_slopes", slopes, caption, rows=40, shown=shown, folded=True)
 

@@ -29,7 +29,9 @@ def blocks(sweep: Sweep, dimension: int) -> list[Block]:
     text = (
         "The cheapest number of draws, images and replicates that brings a standard error of "
         f"{TARGET:g} nats per image, from the variance components measured above. A statement about this split takes "
-        "its images as the whole; one about new images takes them as a sample, and may need more than the split holds."
+        "its images as the whole; one about new images takes them as a sample, and may need more than the split holds. "
+        "Brackets: 95 % intervals, since the variances themselves are known from few seeds (pooled over the D of a "
+        "series) and from the evaluated images; the standard error's is what this plan would reach."
     )
     caption = "Only measured L are considered. `elbosweep plan` answers for other targets."
     here = wanted[wanted[DIMENSION] == dimension]
@@ -49,11 +51,11 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
         "D": rows[DIMENSION],
         "estimator": labelled(rows, "quantity"),
         "statement about": rows["scope"],
-        "L": rows["num_samples"],
-        "images": rows["images"],
-        "replicates": rows["replicates"],
-        "standard error (nats)": [figure(value, 2) for value in rows["standard_error"]],
-        "seconds": [figure(value, 3) for value in rows["seconds"]],
+        "L": _ranged(rows, "num_samples"),
+        "images": _ranged(rows, "images"),
+        "replicates": _ranged(rows, "replicates"),
+        "standard error (nats)": _ranged(rows, "standard_error", 2),
+        "seconds": _ranged(rows, "seconds", 3),
         "of which training": [
             f"{value:.0%}" if np.isfinite(value) else "–" for value in rows["seconds_training"] / rows["seconds"]
         ],
@@ -62,17 +64,34 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(shown | ({"out of reach": reasons} if any(reasons) else {}))
 
 
+def _ranged(rows: pd.DataFrame, name: str, digits: int | None = None) -> list[str]:
+    """A planned number with its interval: `22 [14, 40]`; `–` where there is no plan, `∞` where none reaches it."""
+    columns = [name, f"{name}_low", f"{name}_high"]
+    return [
+        f"{_number(value, digits)} [{_number(low, digits)}, {_number(high, digits)}]" if np.isfinite(value) else "–"
+        for value, low, high in rows[columns].to_numpy(float)
+    ]
+
+
+def _number(value: float, digits: int | None) -> str:
+    """A whole number, or one with so many digits."""
+    if np.isinf(value):
+        return "∞"
+    return f"{value:,.0f}" if digits is None else figure(value, digits)
+
+
 def _sentence(wanted: pd.DataFrame) -> str:
     """The most expensive plan of the Monte Carlo ELBO, and how much of it is training."""
     rows = wanted[(wanted["quantity"] == MONTE_CARLO_ELBO) & (wanted["scope"] == planning.THIS_SPLIT)]
-    if len(rows) and (rows["note"] == planning.ONE_REPLICATE).all():
-        return "How many replicates would be enough cannot be known from one seed a trial."
+    if len(rows) and rows["note"].str.startswith(planning.CANNOT_KNOW).all():
+        return f"How many replicates would be enough: {rows['note'].iloc[0]}."
     rows = rows[rows["reachable"]]
     if rows.empty:
         return f"On this split, no measured design of the Monte Carlo ELBO reaches {TARGET:g} nats."
     row = rows.iloc[int(rows["seconds"].argmax())]
     return (
         f"The most expensive is D = {row[DIMENSION]:g}: {count(int(row['replicates']), 'replicate')} "
+        f"[{_number(row['replicates_low'], None)}, {_number(row['replicates_high'], None)}] "
         f"on {count(int(row['images']), 'image')} with "
         f"L = {row['num_samples']:g} bring the Monte Carlo ELBO of this split to {row['standard_error']:.2g} nats in "
         f"{figure(row['seconds'], 3)} seconds, {row['seconds_training'] / row['seconds']:.0%} of them training."

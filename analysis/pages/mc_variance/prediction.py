@@ -15,8 +15,7 @@ def blocks(sweep: Sweep) -> list[Block]:
     if ratios.empty:
         return []
     share = statistics.share_containing_one(ratios).iloc[0]
-    shared = shared_draws(with_dimension(sweep, "replicates"))
-    certainty = shared or f" (95 % interval of that share: {share['low']:.0%} to {share['high']:.0%})"
+    certainty = shared_draws(sweep) or f" (95 % interval of that share: {share['low']:.0%} to {share['high']:.0%})"
     x, y = figures.Axis("trial", "trial"), figures.Axis("ratio", "variance.k1_ratio")
     panel = Panel(
         "k1_ratio",
@@ -27,8 +26,8 @@ def blocks(sweep: Sweep) -> list[Block]:
     caption = f"It must be 1. Bars: 99 % intervals from the draws' own errors. n = {count(len(ratios), 'trial')}."
     have, their = ("has", "its") if share["inside"] == 1 else ("have", "their")
     sentence = (
-        f"{share['inside']:g} of {count(len(ratios), 'trial')} ({share['share']:.0%}) {have} 1 in {their} 99 % interval"
-        f"{certainty}."
+        f"{share['inside']:g} of {count(len(ratios), 'trial')} ({share['share']:.0%}) {have} 1 in {their} 99 % "
+        f"interval, where chance alone would leave out {0.01 * share['n']:.1f}{certainty}."
     )
     return [
         Heading("Does the closed form predict it?"),

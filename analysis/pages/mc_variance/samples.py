@@ -11,13 +11,12 @@ from matplotlib.axes import Axes
 
 from analysis import figures, statistics
 from analysis.document.blocks import Block, Figure, Heading, Panel, Table
-from analysis.pages.common import slope_text, slopes_by_dimension
+from analysis.pages.common import gains_by_dimension, law_by_dimension, slope_text
 from analysis.pages.mc_variance.study import (
     IWAE,
     K1,
     K3,
     MONTE_CARLO_ELBO,
-    RECONSTRUCTION,
     VARIANCE,
     is_elbo,
     is_iid,
@@ -28,9 +27,11 @@ from analysis.pages.mc_variance.study import (
     sizes,
     yes_no,
 )
+from analysis.statistics.draws.gains import BEND
+from analysis.statistics.draws.streams import sharing
 from analysis.tables.columns import DIMENSION
 from analysis.tables.kinds import QUANTITY
-from analysis.wording import axis, label, listed
+from analysis.wording import axis, count, figure, interval, label, listed
 
 
 def blocks(variance: pd.DataFrame, dimension: int) -> list[Block]:
@@ -42,18 +43,18 @@ def blocks(variance: pd.DataFrame, dimension: int) -> list[Block]:
     measured = statistics.geometric_means(rows, "variance", [*keys, "num_samples"])
     caption = (
         "Log-log. Marks: geometric means over replicates with 95 % t-intervals of the logarithm; "
-        "lines: fitted power laws, "
+        "lines: fitted power laws (scrambled Sobol draws follow none: an average over L), "
         "their slope with its 95 % interval in the "
         f"legend; grey: slope −1, what independent draws must show. The reconstruction term varies exactly as the ELBO "
         f"with closed-form KL. D = {dimension}; n = {sizes(rows)}."
     )
     everywhere = statistics.variance_slopes(variance)
-    sobol = statistics.variance_slopes(variance[variance["sampling"] == "sobol"], by=DIMENSION)
+    gains = statistics.scheme_gains(statistics.distinct(variance))
     return [
         Heading("How fast the variance falls with L"),
-        Figure(_panels(measured, statistics.variance_slopes(rows), dimension), caption, _sentence(everywhere, sobol)),
-        _table(everywhere),
-        *([_table_of_sobol(sobol)] if variance[DIMENSION].nunique() > 1 and len(sobol) else []),
+        Figure(_panels(measured, statistics.variance_slopes(rows), dimension), caption, _sentence(everywhere, gains)),
+        _table(everywhere, sharing(variance)),
+        *([_table_of_gains(gains)] if len(gains) else []),
     ]
 
 
@@ -130,8 +131,10 @@ def _fitted(measured: pd.DataFrame, slopes: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["series", "num_samples", "fitted"])
 
 
-def _table(slopes: pd.DataFrame) -> Table:
+def _table(slopes: pd.DataFrame, sharing: tuple[int, int, bool]) -> Table:
     """Every slope beside the theory's."""
+    trials, streams, shared = sharing
+    expected = slopes["expected"].where(slopes["quantity"] != K3)  # which has a variance only where q is wide
     shown = pd.DataFrame(
         {
             "quantity": labelled(slopes, "quantity"),
@@ -139,46 +142,54 @@ def _table(slopes: pd.DataFrame) -> Table:
             "K": slopes["num_importance_samples"],
             "n": slopes["n"],
             "slope [95 %]": [slope_text(row) for _, row in slopes.iterrows()],
-            "theory": slopes["expected"],
-            "interval holds it": yes_no(slopes["contains_expected"], slopes["expected"]),
+            "theory": expected,
+            "interval holds it": yes_no(slopes["contains_expected"], expected),
         }
     )
+    unit = f"the {count(streams, 'seed')}, whose draws the {count(trials, 'trial')} share" if shared else "replicates"
+    judged = statistics.distinct(slopes)
+    judged = judged[judged["expected"].notna() & judged["low"].notna() & (judged["quantity"] != K3)]
     caption = (
-        "Slopes of log variance against log L over all trials; the interval is Student t over replicates, which share "
-        f"their draws where they share a seed. Of {int(_distinct(slopes)['expected'].notna().sum())} intervals at 95 % "
-        "that are of different numbers, one in twenty misses by chance alone. Sobol's slope depends on D: see by D."
+        f"Slopes of log variance against log L over all trials; n counts {unit}, and trials for scrambled Sobol draws, "
+        f"where each model has a slope of its own. Of the {count(len(judged), '95 % interval')} that are of different "
+        f"numbers and have a theory, chance alone would put {statistics.expected_misses(judged):.1f} beside it; "
+        f"{int((~judged['contains_expected'].astype(bool)).sum())} are."
     )
     return Table("variance_slopes", slopes, caption, rows=60, shown=shown, folded=True)
 
 
-def _distinct(slopes: pd.DataFrame) -> pd.DataFrame:
-    """Each number once: IWAE with K = 1 is the Monte Carlo ELBO, the reconstruction varies as the closed-form ELBO."""
-    same = (slopes["quantity"] == IWAE) & (slopes["num_importance_samples"] == 1)
-    return slopes[~same & (slopes["quantity"] != RECONSTRUCTION)]
-
-
-def _table_of_sobol(slopes: pd.DataFrame) -> Table:
-    """The slope with scrambled Sobol draws at each D."""
-    known = slopes[slopes["slope"].notna()]
+def _table_of_gains(gains: pd.DataFrame) -> Table:
+    """What the schemes gain at each D, with the shape of their variance against L."""
     shown = pd.DataFrame(
         {
-            "quantity": labelled(known, "quantity"),
-            "K": known["num_importance_samples"],
-            "D": known[DIMENSION],
-            "n": known["n"],
-            "slope [95 %]": [slope_text(row) for _, row in known.iterrows()],
+            "quantity": labelled(gains, "quantity"),
+            "draws": labelled(gains, "sampling"),
+            "K": gains["num_importance_samples"],
+            "D": gains[DIMENSION],
+            "L": gains["num_samples"],
+            "n": gains["n"],
+            "times less variance [95 %]": [
+                interval(row["gain"], row["low"], row["high"], most=3) for _, row in gains.iterrows()
+            ],
+            "power of L": [figure(row["slope"], 3) if row["power_law"] else "–" for _, row in gains.iterrows()],
+            "local slopes, first to last": [
+                f"{figure(first, 3)} to {figure(last, 3)}"
+                for first, last in gains[["first_slope", "last_slope"]].to_numpy(float)
+            ],
         }
     )
     caption = (
-        "Slopes of log variance against log L with scrambled Sobol draws, at each D: an average over the measured L."
+        "Variance of independent draws over that of the scheme, at the largest L and each D. A power of L is given "
+        f"only where the slope changes by less than {BEND:g} over the measured L, with 95 % confidence; else there is "
+        "none. n counts replicates with draws of their own."
     )
-    return Table("sobol_slopes", known, caption, rows=80, shown=shown, folded=True)
+    return Table("scheme_gains", gains, caption, rows=80, shown=shown, folded=True)
 
 
-def _sentence(slopes: pd.DataFrame, sobol: pd.DataFrame) -> str:
+def _sentence(slopes: pd.DataFrame, gains: pd.DataFrame) -> str:
     """For how many estimators the slope is -1 where it must be, and what scrambled Sobol draws do to k1's."""
     judged = slopes["expected"].notna() & slopes["low"].notna() & is_iid(slopes)
-    iid = _distinct(slopes[judged & (slopes["quantity"] != K3)])
+    iid = statistics.distinct(slopes[judged & (slopes["quantity"] != K3)])
     if iid.empty:
         return "Too few points for a slope with an interval."
     holds = int(iid["contains_expected"].sum())
@@ -186,10 +197,11 @@ def _sentence(slopes: pd.DataFrame, sobol: pd.DataFrame) -> str:
     missed = iid[~iid["contains_expected"].astype(bool)]
     if not missed.empty:
         text += f" (not for {listed([_estimator(row) for _, row in missed.iterrows()])})"
-    k1 = sobol[(sobol["quantity"] == K1) & sobol["slope"].notna()]
-    if not k1.empty:
-        text += "; scrambled Sobol draws make the variance of k1 fall, on average over L, as L to the power "
-        text += slopes_by_dimension(k1)
+    text += f", where chance alone would leave out {statistics.expected_misses(iid):.1f}"
+    k1 = gains[(gains["quantity"] == K1) & (gains["sampling"] == "sobol")] if len(gains) else gains
+    if len(k1):
+        text += f"; with scrambled Sobol draws the variance of k1 is, at L = {k1['num_samples'].max():g}, "
+        text += f"{gains_by_dimension(k1)}, and falls {law_by_dimension(k1)}"
     return text + "."
 
 

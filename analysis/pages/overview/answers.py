@@ -8,14 +8,15 @@ import pandas as pd
 from analysis import statistics
 from analysis.document.blocks import Block, Findings
 from analysis.pages.common import (
+    gains_by_dimension,
     shared_draws,
     slope_text,
-    slopes_by_dimension,
     sufficient,
     with_dimension,
 )
 from analysis.pages.overview import truth
 from analysis.statistics import answers, planning
+from analysis.statistics.draws.streams import sharing
 from analysis.statistics.few_seeds.verdicts import effect_sentence
 from analysis.statistics.few_seeds.winner import FRESH, ONLY
 from analysis.statistics.headline import Headline, headline
@@ -131,11 +132,14 @@ def slope(variance: pd.DataFrame) -> str:
     iid = schemes["iid"]
     holds = "as independent draws must" if iid["contains_expected"] else "where independent draws must show −1"
     text = f"The variance of the Monte Carlo ELBO falls as L to the power {slope_text(iid)}, {holds}"
-    seeds = rows["replicate"].nunique()
-    text += f" (n = {count(int(iid['n']), 'replicate')}, with the draws of {count(seeds, 'seed')})"
-    if "sobol" in schemes:  # whose gain depends on D: one slope over all would be no model's
-        sobol = statistics.variance_slopes(rows[rows["sampling"] == "sobol"], by=DIMENSION)
-        text += f"; with scrambled Sobol draws, on average over L, to the power {slopes_by_dimension(sobol)}"
+    trials, _, shared = sharing(rows)
+    n = int(iid["n"])
+    drawn = f"{count(n, 'seed')} of draws, which {count(trials, 'trial')} share" if shared else count(n, "replicate")
+    text += f" (n = {drawn})"
+    gains = statistics.scheme_gains(rows[rows["sampling"].isin(["iid", "sobol"])])
+    if len(gains):  # by D, and no slope: it depends on D and on L
+        most = f"L = {gains['num_samples'].max():g}"
+        text += f"; with scrambled Sobol draws it is, at {most}, {gains_by_dimension(gains)}"
     return f"{text}."
 
 
@@ -177,11 +181,16 @@ def trust(sweep: Sweep) -> str:
         share = statistics.share_containing_one(ratios).iloc[0]
         said.append(
             f"the measured variance of k1 agrees with its closed form in {int(share['inside'])} of "
-            f"{count(int(share['n']), 'trial')} (99 % intervals{shared_draws(replicates)})"
+            f"{count(int(share['n']), 'trial')} (99 % intervals{shared_draws(sweep)})"
         )
     if not sweep.calibration.empty:
         table = statistics.calibration_summary(sweep.calibration).iloc[0]
         within = f"{int(table['n'] - table['beyond_limit'])} of {int(table['n'])} estimates with a known answer"
-        said.append(f"{within} lie within {calibration_limit():g} standard errors of it")
+        text = f"{within} lie within {calibration_limit():g} standard errors of it"
+        if not sweep.calibration_seeds.empty:
+            rows = statistics.calibration_rows(sweep.calibration_seeds)
+            off, seeds = int(rows["off"].sum()), int(rows["n"].max())
+            text += f", and over {seeds} seeds {off or 'none'} of {len(rows)} {'are' if off > 1 else 'is'} off"
+        said.append(text)
     text = "; ".join(said)
     return f"Can it be trusted? {text[:1].upper()}{text[1:]}." if said else ""

@@ -56,6 +56,48 @@ def test_the_iid_slope_covers_minus_one_with_shared_draws() -> None:
     assert_covers(covered, 0.95)
 
 
+def shared_study(rng: np.random.Generator, trials: int, seeds: int, slope: float = -1.0) -> pd.DataFrame:
+    """Trials whose replicates have the same noise by seed, as where draws are seeded by the replicate alone."""
+    noise = 0.1 * rng.normal(size=(seeds, 4))
+    rows = [(t, r, n, n**slope * np.exp(noise[r, i])) for t in range(trials) for r in range(seeds)
+            for i, n in enumerate((1, 2, 4, 8))]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=["trial", "replicate", "num_samples", "variance"])
+    return frame.assign(
+        quantity="k1", sampling="iid", num_importance_samples=np.nan, standard_error=0.1 * frame["variance"]
+    )
+
+
+def test_shared_draws_count_once_and_own_draws_each() -> None:
+    """With shared draws, an interval over all lines would miss -1 most of the time; over streams it covers it."""
+    rng = np.random.default_rng(3)
+    frames = [shared_study(rng, trials=6, seeds=4).assign(sweep=number) for number in range(600)]
+    table = statistics.variance_slopes(pd.concat(frames), by="sweep")
+    assert table["n"].eq(4).all()
+    assert_covers(table["contains_expected"].to_numpy(), 0.95)
+    lines = statistics.fit_slope(pd.concat(frames), by="sweep")
+    assert ((lines["low"] <= -1.0) & (lines["high"] >= -1.0)).mean() < 0.7
+    own = frames[0].assign(stream=frames[0]["trial"].astype(str) + " " + frames[0]["replicate"].astype(str))
+    assert statistics.variance_slopes(own)["n"].tolist() == [24]
+
+
+def test_where_each_model_has_its_own_slope_the_trial_is_the_unit() -> None:
+    rng = np.random.default_rng(4)
+    rows = pd.concat(
+        [shared_study(rng, 1, 3, slope).assign(trial=t) for t, slope in enumerate((-2.1, -1.9, -1.5, -1.4))]
+    )
+    rows = rows.assign(sampling="sobol", stream=rows["trial"].astype(str) + " " + rows["replicate"].astype(str))
+    row = statistics.variance_slopes(rows).iloc[0]
+    assert (row["n"], row["method"]) == (4, "Student t over trials")
+    assert row["low"] < -2.1
+    one = statistics.variance_slopes(rows[rows["trial"] == 0]).iloc[0]
+    assert (one["n"], one["method"]) == (3, "Student t over streams of draws")
+
+
+def test_misses_that_chance_explains() -> None:
+    slopes = pd.DataFrame({"expected": [-1.0] * 40 + [np.nan], "low": [-1.1] * 39 + [np.nan, -1.0]})
+    assert statistics.expected_misses(slopes) == pytest.approx(39 * 0.05)
+
+
 def test_slopes_recover_the_truth_of_every_scheme(sweep: tables.Sweep) -> None:
     table = statistics.variance_slopes(sweep.variance)
     true = table["sampling"].map({"iid": -1.0, "antithetic": -1.0, "sobol": -2.0})

@@ -46,10 +46,10 @@ def test_what_was_measured_are_the_variance_components_of_each_scheme(sweep: tab
     )
     table = planning.measured(sweep)
     rows = table[table["sampling"] == sampling].set_index(cell)
-    for component, measured_rows in parts.groupby("component"):
-        pd.testing.assert_series_equal(
-            rows[str(component)], measured_rows.set_index(cell)["variance"], check_names=False, rtol=1e-12
-        )
+    drawn = parts[parts["component"] == "monte_carlo"].set_index(cell)["variance"]
+    pd.testing.assert_series_equal(rows["monte_carlo"], drawn, check_names=False, rtol=1e-12)
+    assert rows["between_images"].to_numpy() == pytest.approx(truth.BETWEEN_IMAGES**2), "of all evaluated images"
+    assert (rows["image_degrees"] == truth.TEST_IMAGES - 1).all()
 
 
 @pytest.mark.parametrize("scope", ["new images", "this split"])
@@ -139,7 +139,7 @@ def test_one_replicate_cannot_be_planned_from(tmp_path: Path) -> None:
     folder = synthetic.write(tmp_path, dims=(2,), replicates=1, epochs=1, pictures=False)
     table = planning.plan(tables.load(folder), 1.0)
     assert not table["reachable"].any()
-    assert table["note"].str.startswith("one replicate per trial").all()
+    assert table["note"].str.startswith("cannot know from 1 seed a trial").all()
     assert table[["num_samples", "images", "replicates", "seconds"]].isna().all(axis=None)
 
 

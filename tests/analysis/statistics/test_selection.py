@@ -98,9 +98,3 @@ def test_the_best_of_each_dimension(replicates: pd.DataFrame) -> None:
     table = statistics.best_configurations(replicates, per="model.latent_dim", count=1)
     assert table["model.latent_dim"].tolist() == [2, 4, 8, 16]
     assert table["rank"].tolist() == [1, 1, 1, 1]
-
-
-def test_calibration_is_summed_up() -> None:
-    frame = pd.DataFrame({"estimator": ["a", "b", "c", "d"], "z_score": [0.1, -6.0, 2.5, np.nan]})
-    row = statistics.calibration_summary(frame).iloc[0]
-    assert [row["n"], row["beyond_2"], row["beyond_limit"], row["largest"], row["estimator"]] == [3, 2, 1, 6.0, "b"]

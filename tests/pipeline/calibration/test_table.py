@@ -11,9 +11,19 @@ import torch
 
 from pipeline.calibration import evidence as calibration_evidence
 from pipeline.calibration import gradients as calibration_gradients
+from pipeline.calibration import seeds
 from pipeline.calibration import table as calibration
 from pipeline.calibration.cases import expected_log_mean, linear_case
-from pipeline.calibration.rows import exact_row, mean_row, row, variance_row
+from pipeline.calibration.rows import (
+    BY_ERROR,
+    BY_ULPS,
+    TOLERANCE_ULPS,
+    exact_row,
+    is_off,
+    mean_row,
+    row,
+    variance_row,
+)
 from pipeline.calibration.table import LIMIT, calibrate, worst
 from pipeline.evaluation import annealing
 from pipeline.model.linear_gaussian import full_gaussian
@@ -35,12 +45,18 @@ def test_every_estimator_agrees_with_its_exact_value() -> None:
     rows = calibrate(seed=0, progress=sections.append)
     assert sections == list(calibration.SECTIONS)
     assert worst(rows) < LIMIT
-    keys = {"estimator", "quantity", "value", "exact", "standard_error", "z_score", "num_draws"}
+    keys = {"estimator", "quantity", "value", "exact", "compared", "standard_error", "z_score", "ulps", "num_draws"}
     assert all(set(row) == keys for row in rows)
-    assert all(type(row["z_score"]) is float and type(row["num_draws"]) is int for row in rows)
+    assert all(type(row["num_draws"]) is int for row in rows)
+    for one in rows:  # what is deterministic has no standard error, and what has one is not counted in ulp
+        told = [key for key in ("standard_error", "z_score", "ulps") if one[key] is not None]
+        assert told == (["ulps"] if one["compared"] == BY_ULPS else ["standard_error", "z_score"])
     assert len({(row["estimator"], row["quantity"]) for row in rows}) == len(rows)
+    shipped = [(row["estimator"], row["quantity"], row["compared"]) for row in seeds.shipped()["rows"]]
+    made = [(row["estimator"], row["quantity"], row["compared"]) for row in rows]
+    assert made == shipped, "an estimator was added or renamed: say `make calibrate`, and ship what it writes"
     # Each z is one of a few dozen standard normal numbers: far too many small ones would mean inflated errors.
-    scores = torch.tensor([row["z_score"] for row in rows if row["num_draws"] > 10_000 and row["z_score"] != 0])
+    scores = torch.tensor([row["z_score"] for row in rows if row["num_draws"] > 10_000 and row["compared"] == BY_ERROR])
     assert 0.6 < float(scores.std()) < 1.5
 
 
@@ -185,9 +201,16 @@ def test_bounds_count_only_on_their_wrong_side(side: Any, value: float, z: float
 
 
 def test_deterministic_rows_allow_rounding_only() -> None:
-    assert worst([exact_row("a", "b", 1.0, 1.0)]) == 0
-    assert worst([exact_row("a", "b", 1000 * (1 + 1e-12), 1000.0)]) < 0.1
-    assert worst([exact_row("a", "b", 1.0 + 1e-7, 1.0)]) > LIMIT
+    assert exact_row("a", "b", 1.0, 1.0)["ulps"] == 0
+    few = exact_row("a", "b", 1000.0 + 3 * math.ulp(1000.0), 1000.0)
+    assert (few["ulps"], few["standard_error"], few["z_score"]) == (3.0, None, None)
+    assert exact_row("a", "b", 1e-3 - 2 * math.ulp(1.0), 1e-3)["ulps"] == pytest.approx(-2.0), "terms are of order one"
+    assert not is_off(few, LIMIT)
+    assert worst([few]) == 0
+    for value in (1.0 + (TOLERANCE_ULPS + 1) * math.ulp(1.0), math.nan, math.inf):
+        off = exact_row("a", "b", value, 1.0)
+        assert is_off(off, LIMIT)
+        assert worst([few, off]) == math.inf
 
 
 @pytest.mark.parametrize("broken", [lambda: math.nan, lambda: math.inf])

@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.special import ndtr
 
 from pipeline.probability.names import SCHEME_NAMES
-from pipeline.probability.sampling import draw, replicate_seed
+from pipeline.probability.sampling import draw, replicate_seed, trial_seed
 
 MU, SIGMA = 0.5, 0.8
 INIT_SEED = 2971966098780739603
+VARIANCE_SEED = 6106472543624386009
 
 
 def noise(
@@ -111,3 +112,15 @@ def test_seeds_differ_between_streams_and_stay() -> None:
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert replicate_seed(0, 0, "init") == INIT_SEED, "recorded runs would no longer be reproducible"
+
+
+def test_streams_of_a_trial_differ_by_its_configuration_and_stay() -> None:
+    hashes = ("0123456789abcdef", "0123456789abcdee", "1123456789abcdef")
+    streams = list(itertools.product((0, 1), (0, 1, 2), ("variance", "gradients"), hashes))
+    seeds = [trial_seed(*stream) for stream in streams] + [replicate_seed(*stream[:3]) for stream in streams[::3]]
+    assert len(set(seeds)) == len(seeds)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert seeds == [trial_seed(*stream) for stream in streams] + [
+        replicate_seed(*stream[:3]) for stream in streams[::3]
+    ]
+    assert trial_seed(0, 0, "variance", hashes[0]) == VARIANCE_SEED, "recorded runs would no longer be reproducible"

@@ -16,6 +16,7 @@ def test_the_same_sizes_give_the_same_measurement(tmp_path, digits):
     assert again.metrics == result.metrics
     larger = evaluate_trial(tmp_path, {"evaluation.num_importance_samples": [1, 4, 16]}, data=digits)
     assert larger.metrics["test.iwae_16"] > larger.metrics["test.iwae_1"]
+    assert larger.metrics["variance.k1_slope"] == result.metrics["variance.k1_slope"], "draws follow what was trained"
     assert larger.metrics["validation.elbo"] == result.metrics["validation.elbo"]
     assert larger.folder.parent == again.folder.parent == tmp_path / "evaluations"
     assert (tmp_path / "result.json").read_bytes() == before

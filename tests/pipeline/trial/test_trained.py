@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.config import ConfigError, DataConfig, parse
+from pipeline.config import ConfigError, DataConfig, config_hash, parse
 from pipeline.data import images
 from pipeline.data.images import ImageData
 from pipeline.trial import load_vae, run_trial
@@ -43,7 +43,7 @@ def test_a_loaded_replicate_measures_as_it_did(folder: Path, digits: ImageData) 
     lines = (folder / "replicates.jsonl").read_text(encoding="utf-8").splitlines()
     row = next(row for row in map(json.loads, lines) if row["replicate"] == 4)
     vae = load_vae(folder, 4, data=digits)
-    measured = measure(CONFIG, digits, vae, 4)["metrics"]
+    measured = measure(CONFIG, digits, vae, 4, config_hash(CONFIG))["metrics"]
     assert not vae.training
     assert {key: row[key] for key in measured} == measured
 

@@ -195,11 +195,12 @@ def test_report_brings_the_tables_up_to_date_first(
 
 def test_calibration_table_goes_into_the_sweep(elbosweep: Command, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     numbers = {"value": 1.0, "exact": 1.1, "standard_error": 0.1, "z_score": -1.0, "num_draws": 10}
-    row = {"estimator": "k1", "quantity": "KL", **numbers}
+    row = {"estimator": "k1", "quantity": "KL", "compared": "standard error", "ulps": None, **numbers}
     monkeypatch.setattr("pipeline.calibration.table.calibrate", lambda seed, progress: [row])
     code, out, _ = elbosweep("calibrate", "done")
     assert code == 0
     assert "1 checks, largest |z| 1.00" in out
     assert pd.read_parquet(runs / "done" / "calibration.parquet")["z_score"].tolist() == [-1.0]
+    assert pd.read_parquet(runs / "done" / "calibration_seeds.parquet")["seed"].nunique() == 20
     monkeypatch.setattr("pipeline.calibration.table.calibrate", lambda seed, progress: [row | {"z_score": 9.0}])
     assert elbosweep("calibrate")[0] == 1

@@ -188,7 +188,7 @@ def test_started_from_python_it_leaves_what_the_command_line_leaves(
     assert (called / "spec.yaml").read_bytes() == (typed / "spec.yaml").read_bytes()
     tables = {path.stem: [pd.read_parquet(folder / path.name) for folder in (typed, called)]
               for path in typed.glob("*.parquet")}  # fmt: skip
-    assert {"trials", "history", "references", "importance", "calibration"} <= tables.keys()
+    assert {"trials", "history", "references", "importance", "calibration", "calibration_seeds"} <= tables.keys()
     for name, (one, other) in tables.items():
         timed = [column for column in one if column in ("started", "ended") or column.startswith("seconds")]
         pd.testing.assert_frame_equal(other.drop(columns=timed), one.drop(columns=timed), check_exact=True, obj=name)

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from report_pages import draw, sweep
 
 from analysis.document.blocks import Figure, Table
@@ -31,6 +32,30 @@ def test_the_sentence_counts_each_number_once_and_gives_sobol_by_dimension(tmp_p
     apart = iid[~same & ~iid["quantity"].isin(["k3", "reconstruction"])]
     assert len(apart) == len(iid) - 3
     assert f"for {int(apart['contains_expected'].sum())} of {len(apart)} estimators" in slopes.sentence
-    assert re.search(r"as L to the power −\d\.\d+ at D = 2 and −\d\.\d+ at D = 8", slopes.sentence)
-    by_dimension = next(block for block in page.blocks if isinstance(block, Table) and block.name == "sobol_slopes")
-    assert set(by_dimension.frame["model.latent_dim"]) == {2, 8}
+    assert f"chance alone would leave out {0.05 * len(apart):.1f}" in slopes.sentence
+    assert re.search(r"times less at D = 2 and .* times less at D = 8", slopes.sentence)
+    assert re.search(
+        r"falls as L to the power −\d\.\d+ at D = 2 and as L to the power −\d\.\d+ at D = 8", slopes.sentence
+    )
+    gains = next(block for block in page.blocks if isinstance(block, Table) and block.name == "scheme_gains").frame
+    assert set(gains["model.latent_dim"]) == {2, 8}
+    assert "reconstruction" not in set(gains["quantity"])
+
+
+def test_a_line_that_bends_is_called_no_power_law(tmp_path: Path) -> None:
+    data = sweep(tmp_path, gradients=False, evidence=False)
+    bend = data.variance["num_samples"].astype(float) ** (0.1 * np.log(data.variance["num_samples"]))
+    bent = data.variance["variance"] * bend.where(data.variance["sampling"] == "sobol", 1.0)
+    page = page_of(replace(data, variance=data.variance.assign(variance=bent)))
+    said = next(block for block in page.blocks if isinstance(block, Figure)).sentence
+    assert said.count("as no power of L (local slopes −1.") == 2
+
+
+def test_older_tables_say_that_trials_share_their_draws(tmp_path: Path) -> None:
+    for streams, n in ((True, "n counts replicates"), (False, "whose draws the")):
+        page = page_of(sweep(tmp_path / str(streams), gradients=False, evidence=False, streams=streams))
+        table = next(block for block in page.blocks if isinstance(block, Table) and block.name == "variance_slopes")
+        assert n in table.caption
+        ratios = next(block for block in page.blocks if isinstance(block, Figure) and "99 %" in block.sentence)
+        assert ("share their draws" in ratios.sentence) == (not streams)
+        assert "chance alone would leave out" in ratios.sentence

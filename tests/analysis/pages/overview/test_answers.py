@@ -74,10 +74,20 @@ def test_the_gain_of_sobol_is_said_by_dimension(tmp_path: Path) -> None:
     steeper = (variance["sampling"] == "sobol") & (variance["model.latent_dim"] == 2)
     falling = np.where(steeper, variance["variance"] / variance["num_samples"], variance["variance"])
     said = answers.slope(variance.assign(variance=falling))
-    assert re.search(
-        r"Sobol draws, on average over L, to the power −(3\.0\d|2\.9\d) at D = 2 and −(2\.0\d|1\.9\d) at D = 8", said
+    gains = re.search(
+        r"Sobol draws it is, at L = 128, (\d+) \[.*\] times less at D = 2 and (\d+)\S* \[.*\] times less at D = 8", said
     )
-    assert "with the draws of 3 seeds" in said
+    assert gains is not None
+    assert float(gains[1]) == pytest.approx(128**2, rel=0.15)
+    assert float(gains[2]) == pytest.approx(128, rel=0.15)
+    assert re.search(r"\(n = \d+ replicates\)", said)
+
+
+def test_older_tables_count_seeds_of_draws_and_not_replicates(tmp_path: Path) -> None:
+    data = sweep(tmp_path, gradients=False, evidence=False, streams=False)
+    said = answers.slope(with_dimension(data, "variance"))
+    assert re.search(r"\(n = \d+ seeds of draws, which \d+ trials share\)", said)
+    assert "trials of one seed share their draws" in answers.trust(data)
 
 
 def test_one_seed_has_no_interval_and_no_best_dimension(tmp_path: Path) -> None:
