@@ -93,6 +93,6 @@ def inline(svg: str) -> str:
     themed = {INK: "--ink", MUTED: "--muted", GRID: "--grid", PAPER: "--panel", COLOURS[0]: "--blue"}
     for fixed, variable in themed.items():
         svg = svg.replace(fixed, f"var({variable})")
-    svg = re.sub(r"'DejaVu Sans'[^;\"]*sans-serif|'DejaVu Sans'", "var(--sans)", svg)
+    svg = re.sub(r"'elbosweep Sans'(, 'DejaVu Sans')?(, sans-serif)?", "var(--sans)", svg)
     used = set(re.findall(r"#([\w.-]+)", svg))
     return re.sub(r' id="([^"]+)"', lambda match: match.group() if match.group(1) in used else "", svg)
