@@ -19,7 +19,7 @@ CERTAIN = 0.05
 def blocks(sweep: Sweep) -> list[Block]:
     """Analysis of variance of the design; a note where it has one seed a cell; nothing without a design."""
     table = answers.shares(sweep)
-    heading = Heading("What the variation goes with")
+    heading = Heading("What the variation goes with", folded=True)
     if table.empty:
         if not (sweep.trials["phase"] == FACTORIAL).any():
             return []

@@ -57,7 +57,7 @@ def blocks(sweep: Sweep, variance: pd.DataFrame) -> list[Block]:
         "L = 1, i.i.d. draws. Small marks: replicates; large marks: geometric means over trials with 95 % "
         f"t-intervals of the logarithm. n = {sizes(rows)}."
     )
-    return [Heading("How it grows with the latent dimension"), Figure(tuple(panels), caption, _sentence(means))]
+    return [Heading("How it grows with the latent dimension", folded=True), Figure(tuple(panels), caption, _sentence(means))]
 
 
 def _draw(axes: Axes, *, points: pd.DataFrame, means: pd.DataFrame, predicted: pd.DataFrame) -> None:

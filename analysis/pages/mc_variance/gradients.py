@@ -21,7 +21,7 @@ SAMPLED_KL = "_monte_carlo"
 
 def blocks(sweep: Sweep) -> list[Block]:
     """Signal-to-noise of the encoder's and the decoder's gradients, against L and against K."""
-    heading = Heading("Signal-to-noise of the gradients")
+    heading = Heading("Signal-to-noise of the gradients", folded=True)
     rows = with_dimension(sweep, "gradients")
     rows = rows[rows["signal_to_noise"].notna()]
     if rows.empty:

@@ -44,7 +44,7 @@ def blocks(variance: pd.DataFrame) -> list[Block]:
     )
     shown = table[[DIMENSION, "k1_variance", "k3_variance", "ratio", "carrying_draws", "draws", "unreliable"]]
     return [
-        Heading("Why k3 fails here" if table["unreliable"].any() else "k3 beside k1"),
+        Heading("Why k3 fails here" if table["unreliable"].any() else "k3 beside k1", folded=True),
         Text(text),
         Figure(panels, caption, _sentence(table)),
         Table("k3_divergence", table, "Variances in nats².", shown=shown, folded=True),

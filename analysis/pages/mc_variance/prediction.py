@@ -30,7 +30,7 @@ def blocks(sweep: Sweep) -> list[Block]:
         f"{certainty}."
     )
     return [
-        Heading("Does the closed form predict it?"),
+        Heading("Does the closed form predict it?", folded=True),
         Figure((panel,), caption, sentence),
         Table("k1_ratio", ratios, "Measured over predicted variance of k1.", rows=12, folded=True),
     ]

@@ -21,7 +21,7 @@ MOST_LINES = 6
 
 def blocks(sweep: Sweep) -> list[Block]:
     """Bias of naive integration against its draws and against the KL that predicts how many it needs."""
-    heading = Heading("Why draws from the prior fail")
+    heading = Heading("Why draws from the prior fail", folded=True)
     rows = with_dimension(sweep, "evidence")
     rows = rows[(rows["estimator"] == PRIOR_MONTE_CARLO) & rows["bias"].notna()]
     if rows.empty:

@@ -1,4 +1,4 @@
-"""The answers of the sweep in a few sentences, each computed from its tables; they open the report."""
+"""The answers of the sweep in a few sentences, each computed from its tables; the report opens with them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from analysis import statistics
-from analysis.document.blocks import Block, Findings
 from analysis.pages.common import (
     floor_without_z,
     shared_draws,
@@ -18,7 +17,7 @@ from analysis.pages.common import (
 from analysis.statistics import answers, planning
 from analysis.statistics.few_seeds.verdicts import effect_sentence
 from analysis.statistics.few_seeds.winner import FRESH, ONLY
-from analysis.statistics.headline import Headline, headline
+from analysis.statistics.headline import Headline
 from analysis.statistics.selection import best_was_late
 from analysis.tables import Sweep
 from analysis.tables.columns import BOUND, DIMENSION, FINISHED
@@ -34,23 +33,6 @@ MOST_LIKELY = 3
 """Dimensions that are named; the rest share what is left."""
 LIKELY = 0.05
 """A dimension is named where it is best with at least this probability."""
-
-
-def blocks(sweep: Sweep) -> list[Block]:
-    """Warnings; best bound; best D; each factor; slope of the variance; how many draws are enough; what to distrust."""
-    chosen = headline(sweep)
-    variance = with_dimension(sweep, "variance")
-    said = [
-        unfinished(sweep),
-        without_z(sweep),
-        other_bound(sweep),
-        best(sweep),
-        dimension(chosen),
-        *factors(sweep, chosen),
-    ]
-    said += [slope(variance), draws(sweep, variance), trust(sweep)]
-    sentences = tuple(sentence for sentence in said if sentence)
-    return [Findings(sentences)] if sentences else []
 
 
 def unfinished(sweep: Sweep) -> str:

@@ -63,7 +63,7 @@ def _by_dimension(sweep: Sweep, drawn: pd.DataFrame, metric: str) -> list[Block]
         return []
     rows = _spread(list(chosen.itertuples(index=False, name=None)), most=MOST_DIMENSIONS)
     place = {name: position for position, name in enumerate(chosen.columns)}
-    blocks: list[Block] = [Heading("One trial for each latent dimension")]
+    blocks: list[Block] = [Heading("One trial for each latent dimension", folded=True)]
     weight = 0
     for row in rows:
         number, dimension = int(row[place["trial"]]), int(row[place[DIMENSION]])

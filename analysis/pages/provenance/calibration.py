@@ -19,7 +19,7 @@ MOST_ROWS = 30
 
 def blocks(sweep: Sweep) -> list[Block]:
     """How many standard errors each estimate is away, and the whole table."""
-    heading = Heading("Every estimator against its exact value")
+    heading = Heading("Every estimator against its exact value", folded=True)
     if sweep.calibration.empty:
         return [
             heading,

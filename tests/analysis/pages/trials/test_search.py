@@ -9,7 +9,7 @@ import pytest
 from report_pages import sweep
 
 from analysis.document.blocks import Figure
-from analysis.pages.overview import search
+from analysis.pages.trials import search
 
 
 def said(data: object) -> str:

@@ -37,7 +37,7 @@ def blocks(sweep: Sweep) -> list[Block]:
     elif visited:
         said.append(_unknown(visited, designed=bool((history["phase"] == FACTORIAL).any())))
     text = "; ".join(said)
-    return [Heading("Search"), Figure(tuple(panels), caption, f"{text[:1].upper()}{text[1:]}.")]
+    return [Heading("Search", folded=True), Figure(tuple(panels), caption, f"{text[:1].upper()}{text[1:]}.")]
 
 
 def _history(history: pd.DataFrame) -> Panel:

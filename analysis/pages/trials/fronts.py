@@ -65,7 +65,7 @@ def blocks(sweep: Sweep) -> list[Block]:
     )
     text = "; ".join(said)
     return [
-        Heading("What a better bound costs"),
+        Heading("What a better bound costs", folded=True),
         Figure(tuple(panels), caption, f"{text[:1].upper()}{text[1:]}."),
         Table("pareto_front", pd.concat(written, ignore_index=True), "Trials on the fronts.", rows=24, folded=True),
     ]

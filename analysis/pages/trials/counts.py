@@ -44,7 +44,7 @@ def blocks(sweep: Sweep, chosen: Headline) -> list[Block]:
     caption += f" n = {count(len(sweep.trials), 'trial')}."
     sentence = _sentence(wide[phases].sum(axis=1), int((sweep.trials["phase"] == CONFIRM).sum()))
     return [
-        Heading("How much stands behind each point"),
+        Heading("How much stands behind each point", folded=True),
         Figure(tuple(panels), caption, sentence),
         Table("trials_per_dimension", table, "Trials and replicates per D and phase.", rows=40, folded=True),
     ]
