@@ -30,7 +30,7 @@ def save(draw: Callable[[Axes], None], path: Path, size: tuple[float, float]) ->
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(rc()):
-        figure = _figure(draw, size)
+        figure = drawn(draw, size)
         # The canvases' own printers: `savefig` would draw the figure a second time for each format.
         canvas = figure.canvas
         assert isinstance(canvas, FigureCanvasAgg)  # the layout's own: it has measured every text already
@@ -39,16 +39,16 @@ def save(draw: Callable[[Axes], None], path: Path, size: tuple[float, float]) ->
         FigureCanvasPdf(figure).print_pdf(f"{path}.pdf", metadata={"CreationDate": None})
         text = _svg(figure)
     Path(f"{path}.svg").write_text(text, encoding="utf-8")
-    return inline(text)
+    return inline(text, path.name)
 
 
 def svg(draw: Callable[[Axes], None], size: tuple[float, float]) -> str:
     """One figure as SVG, for notebooks."""
     with mpl.rc_context(rc()):
-        return _svg(_figure(draw, size))
+        return _svg(drawn(draw, size))
 
 
-def _figure(draw: Callable[[Axes], None], size: tuple[float, float]) -> Figure:
+def drawn(draw: Callable[[Axes], None], size: tuple[float, float]) -> Figure:
     """A figure that is drawn and laid out, so that every format shares the result."""
     figure = Figure(figsize=size, layout="constrained", dpi=DPI)
     FigureCanvasAgg(figure)
@@ -57,7 +57,18 @@ def _figure(draw: Callable[[Axes], None], size: tuple[float, float]) -> Figure:
     assert engine is not None  # asked for above
     engine.execute(figure)
     figure.set_layout_engine("none")
+    _keep_title_inside(figure)
     return figure
+
+
+def _keep_title_inside(figure: Figure) -> None:
+    """Move a title that begins at its axes and would end beyond the figure to the left, over the axis labels."""
+    for axes in figure.axes:
+        title = axes.set_title(axes.get_title("left"))
+        extent, edge = title.get_window_extent(), figure.bbox.x1 - 0.02 * figure.dpi
+        if extent.x1 > edge:
+            left = max(figure.bbox.x0 + 0.02 * figure.dpi, extent.x0 - (extent.x1 - edge))
+            title.set_x(float(axes.transAxes.inverted().transform((left, 0.0))[0]))
 
 
 def _settle(figure: Figure) -> None:
@@ -81,8 +92,13 @@ def _svg(figure: Figure) -> str:
     return buffer.getvalue()
 
 
-def inline(svg: str) -> str:
-    """matplotlib's SVG made fit for a page: no prolog or metadata, colours that follow light and dark, no idle ids."""
+def inline(svg: str, name: str = "") -> str:
+    """matplotlib's SVG made fit for a page: no prolog or metadata, colours that follow light and dark, no idle ids.
+
+    Args:
+        svg: The whole file.
+        name: Begins every id, so that no two figures of a page share one.
+    """
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
@@ -95,4 +111,5 @@ def inline(svg: str) -> str:
         svg = svg.replace(fixed, f"var({variable})")
     svg = re.sub(r"'elbosweep Sans'(, 'DejaVu Sans')?(, sans-serif)?", "var(--sans)", svg)
     used = set(re.findall(r"#([\w.-]+)", svg))
-    return re.sub(r' id="([^"]+)"', lambda match: match.group() if match.group(1) in used else "", svg)
+    svg = re.sub(r' id="([^"]+)"', lambda match: match.group() if match.group(1) in used else "", svg)
+    return re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", svg) if name else svg

@@ -16,6 +16,7 @@ from analysis.statistics.answers import best_curve
 from analysis.statistics.headline import BEST, CELL, Headline
 from analysis.tables import Sweep
 from analysis.tables.columns import BOUND, DIMENSION
+from analysis.tables.kinds import places
 from analysis.wording import axis, interval, label
 from analysis.wording import figure as number
 
@@ -80,14 +81,18 @@ def _draw(axes: Axes, curve: Curve) -> None:
 def against_dimension(axes: Axes, chosen: Headline, value: str, *, title: str, means: pd.DataFrame) -> None:
     """A metric of the chosen replicates against D, one line per series."""
     kind = None if BEST in chosen.series else CELL[0]
-    looks = figures.styles(list(chosen.series.values()), kind)
+    ordered = list(chosen.series)
+    if kind is not None:
+        at = places(kind, [key[0] for key in chosen.series.values()])
+        ordered = [name for _, name in sorted(zip(at, ordered), key=lambda pair: pair[0])]
+    looks = figures.styles([chosen.series[name] for name in ordered], kind)
     figures.against(
         axes,
         chosen.replicates[chosen.replicates[value].notna()],
         means,
         x=figures.Axis(DIMENSION, axis(DIMENSION), log=spread(chosen.dimensions)),
         y=figures.Axis(value, axis(value)),
-        series=figures.Series("series", {name: looks[key] for name, key in chosen.series.items()}),
+        series=figures.Series("series", {name: looks[chosen.series[name]] for name in ordered}),
         title=title,
     )
 
@@ -139,5 +144,7 @@ def _nats_per_bit(replicates: pd.DataFrame) -> float | None:
     """pixels x ln 2, as the table's two units have it."""
     if BITS not in replicates:
         return None
-    rows = replicates[replicates[BITS].gt(0) & replicates[BOUND].notna()]
+    rows = replicates[replicates[BITS].notna() & replicates[BOUND].notna()]
+    if rows[BITS].le(0).any():  # a density, whose bits per dimension may be negative, means nothing in bits
+        return None
     return float((-rows[BOUND] / rows[BITS]).median()) if len(rows) else None

@@ -8,13 +8,14 @@ import pandas as pd
 from analysis import figures, statistics
 from analysis.document.blocks import Block, Figure, Heading, Panel
 from analysis.figures import theme
+from analysis.pages.common import left_out
 from analysis.statistics.selection import FIRST_SHARE, best_was_late
 from analysis.tables import Sweep
 from analysis.tables.columns import DIMENSION
 from analysis.wording import count
 
 TRAIN, VALIDATION = "train.bits_per_dim", "validation.bits_per_dim"
-MOST_LINES = 6
+MOST_LINES = 8
 """Latent dimensions in one figure, evenly spread."""
 
 
@@ -33,7 +34,7 @@ def blocks(sweep: Sweep, ranked: pd.DataFrame) -> list[Block]:
         )
     caption = (
         "Lower is better; the first twentieth of the epochs may lie above the axis. First: one line per replicate. "
-        f"Second: means over replicates. n = {count(each['trial'].nunique(), 'trial')}."
+        f"Second: means over replicates. {left_out(each[DIMENSION], MOST_LINES)}n = {count(each['trial'].nunique(), 'trial')}."
     )
     return [Heading("Training curves"), Figure(tuple(panels), caption, _sentence(sweep, rows))]
 

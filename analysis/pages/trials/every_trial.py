@@ -10,7 +10,7 @@ from analysis.tables import Sweep
 from analysis.tables.columns import BOUND, DIMENSION, RANK, varying
 from analysis.wording import count
 
-CURVES = "training.png"
+CURVES = "training_curves.png"
 """The picture of a trial's training curves, beside its other pictures."""
 
 
