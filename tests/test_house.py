@@ -42,6 +42,7 @@ THEMES = {
     "test_notebook": "the notebook",
     "test_unknown_kinds": "every page, with kinds that it does not know",
     "test_what_is_missing": "every page, with tables that are not there",
+    "test_every_figure": "every figure of every page",
     "test_every_kind_of_sweep": "every statistic, on sweeps of every kind",
 }
 """Test files that are about no single module."""

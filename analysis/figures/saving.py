@@ -21,6 +21,8 @@ from analysis.figures.theme import COLOURS, GRID, INK, MUTED, PAPER, rc
 
 DPI = 150
 """Of the PNG files."""
+LEGEND = 0.2
+"""Share of its height that a figure gives to its legend before it grows."""
 
 
 def save(draw: Callable[[Axes], None], path: Path, size: tuple[float, float]) -> str:
@@ -56,9 +58,31 @@ def drawn(draw: Callable[[Axes], None], size: tuple[float, float]) -> Figure:
     engine = figure.get_layout_engine()
     assert engine is not None  # asked for above
     engine.execute(figure)
+    if figure.legends:  # room for a legend of many rows is added, not taken from the axes
+        width, height = figure.get_size_inches()
+        rows = sum(legend.get_window_extent().height for legend in figure.legends) / figure.dpi
+        if rows > LEGEND * height:
+            figure.set_size_inches(width, height + rows - LEGEND * height)
+            engine.execute(figure)
+    if _break_labels(figure):
+        engine.execute(figure)
     figure.set_layout_engine("none")
     _keep_title_inside(figure)
     return figure
+
+
+def _break_labels(figure: Figure) -> bool:
+    """Write the unit of an axis label that is longer than the figure on a line of its own; whether any was."""
+    axes = [one for axes in figure.axes for one in (axes, *axes.child_axes)]
+    labels = [axis.label for one in axes for axis in (one.xaxis, one.yaxis) if axis.label.get_text()]
+    edge, broken = figure.bbox, False
+    for label in labels:
+        box = label.get_window_extent()
+        if box.x0 < edge.x0 or box.y0 < edge.y0 or box.x1 > edge.x1 or box.y1 > edge.y1:
+            text = label.get_text()
+            label.set_text(text.replace(" (", "\n(", 1))
+            broken |= label.get_text() != text
+    return broken
 
 
 def _keep_title_inside(figure: Figure) -> None:

@@ -32,10 +32,12 @@ def axes_of(figure: Figure) -> list[Axis]:
 
 def beyond(axis: Axis) -> list[Text]:
     """Labels of ticks that the axis does not show."""
-    low, high = sorted(axis.get_view_interval())
+    axes = axis.axes
     ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
-    slack = 1e-9 * max(abs(low), abs(high), 1e-300)
-    outside = [tick for tick in ticks if not low - slack <= tick.get_loc() <= high + slack]
+    side = 0 if axis.axis_name == "x" else 1
+    low, high = (axes.bbox.x0, axes.bbox.x1) if side == 0 else (axes.bbox.y0, axes.bbox.y1)
+    places = [axes.transData.transform((tick.get_loc(), tick.get_loc()))[side] for tick in ticks]
+    outside = [tick for tick, place in zip(ticks, places) if not low - 1 <= place <= high + 1]
     return [label for tick in outside for label in (tick.label1, tick.label2)]
 
 
@@ -88,10 +90,11 @@ def form(label: str) -> str:
 
 
 def hidden(figure: Figure) -> list[tuple[str, str]]:
-    """Pairs of named series of which the marks of one all lie on marks of the other."""
+    """Pairs of named series of which the marks of one all lie on marks of the other; lines without marks may cross."""
     faults = []
     for axes in figure.axes:
-        lines = [line for line in axes.lines if not str(line.get_label()).startswith("_") and len(line.get_xdata())]
+        lines = [line for line in axes.lines if not str(line.get_label()).startswith("_") and len(line.get_xdata())
+                 and line.get_marker() not in ("", "None", None)]  # fmt: skip
         places = [(str(line.get_label()), axes.transData.transform(np.column_stack(line.get_data()).astype(float)))
                   for line in lines]  # fmt: skip
         for (one, a), (other, b) in combinations(places, 2):

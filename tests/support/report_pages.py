@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from synthetic import write
 
 from analysis import tables
-from analysis.document.blocks import Figure, Note, Page
+from analysis.document.blocks import Figure, Note, Opening, Page
 from analysis.figures import theme
 
 SMALL: dict[str, Any] = {"dims": (2, 8), "num_samples": (1,), "search_trials": 2, "confirm_trials": 1, "epochs": 3}
@@ -27,7 +27,8 @@ def draw(page: Page) -> list[Canvas]:
     canvases = []
     with mpl.rc_context(theme.rc()):
         for block in page.blocks:
-            for panel in block.panels if isinstance(block, Figure) else ():
+            figure = block.figure if isinstance(block, Opening) else block
+            for panel in figure.panels if isinstance(figure, Figure) else ():
                 canvas = Canvas(figsize=panel.size)
                 panel.draw(canvas.add_subplot())
                 canvases.append(canvas)

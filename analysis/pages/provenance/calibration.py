@@ -61,7 +61,7 @@ def _panels(scored: pd.DataFrame) -> tuple[Panel, ...]:
             "calibration" if place == 0 else f"calibration_{place + 1}",
             partial(figures.z_scores, frame=part, name="name", limit=limit, reach=reach, title=TITLES[place]),
             "Standardised errors of every estimator where the answer is known",
-            (4.9, 0.8 + 0.175 * max(8, half)),
+            (7.4, 0.8 + 0.19 * max(8, half)),
         )
         for place, part in enumerate(parts)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis import figures, statistics
-from analysis.document.blocks import Block, Figure, Heading, Note, Panel
+from analysis.document.blocks import Block, Figure, Heading, Note, Panel, Text
 from analysis.tables import Sweep
 from analysis.tables.columns import FACTORIAL, RANK, SEARCH
 from analysis.wording import count, figure, label
@@ -19,6 +19,8 @@ def blocks(sweep: Sweep) -> list[Block]:
     history = statistics.search_history(sweep.trials, RANK)
     if len(history) < 2:
         return [Heading("Search"), Note("Fewer than two trials have finished, so there is no search to show.")]
+    if (history["phase"] == FACTORIAL).all():
+        return [Heading("Search"), Text("The design set every trial, so their order tells nothing: no search to show.")]
     panels, said = [_history(history)], [_best(history)]
     caption = f"Trials in the order they were proposed. n = {count(len(history), 'finished trial')}."
     importance = _searched(sweep)

@@ -13,18 +13,21 @@ from report_pages import sweep
 from synthetic_truth import FLOOR
 
 from analysis import tables
-from analysis.document.blocks import Findings, Page
+from analysis.document.blocks import Findings, Opening, Page
 from analysis.pages.common import with_dimension
-from analysis.pages.overview import answers
+from analysis.pages.overview import answers, truth
 from analysis.statistics.answers import best_bound, studied_dimension
 from analysis.statistics.headline import headline
 from analysis.wording import interval
 
 
 def test_the_report_opens_with_its_answers(pages: list[Page], run: Path) -> None:
-    findings = pages[0].blocks[0]
+    opening, findings = pages[0].blocks[:2]
+    assert isinstance(opening, Opening)
     assert isinstance(findings, Findings)
-    text = " ".join(findings.sentences)
+    assert [question for question, _ in opening.answers] == ["Which D?", "Which KL estimator?", "Which L?"]
+    sentences = [*(sentence for _, sentence in opening.answers), *findings.sentences]
+    text = " ".join(sentences)
     data = tables.load(run)
     best = best_bound(data).iloc[0]
     assert f"The best test ELBO is {interval(best['estimate'], best['low'], best['high'])} nats" in text
@@ -34,7 +37,7 @@ def test_the_report_opens_with_its_answers(pages: list[Page], run: Path) -> None
     assert re.search(r"losed form (is better than|and|from) Monte Carlo \(k1\)", text)
     assert re.search(r"falls as L to the power −(1\.0|0\.9)", text)
     assert "2 trials are suspect" in text
-    assert all(sentence.endswith(".") for sentence in findings.sentences)
+    assert all(sentence.endswith(".") for sentence in sentences)
 
 
 def test_enough_draws_leave_a_tenth_of_the_variance_between_seeds(tmp_path: Path) -> None:
@@ -74,12 +77,11 @@ def test_a_factor_whose_other_levels_did_not_finish_is_no_single_estimator(tmp_p
 def test_models_worse_than_no_z_are_the_first_sentence(tmp_path: Path) -> None:
     data = sweep(tmp_path, variance_study=False, gradients=False, evidence=False)
     lowered = data.replicates.assign(**{"test.elbo": data.replicates["test.elbo"] - 500.0, "test.active_units": 0.0})
-    (findings,) = answers.blocks(replace(data, replicates=lowered))
-    assert isinstance(findings, Findings)
+    said = truth.warnings(replace(data, replicates=lowered))
     gap = FLOOR - lowered.groupby("trial")["test.elbo"].mean().max()
-    assert findings.sentences[0].startswith("Beware: 4 of 4 finished trials are worse than a histogram of each pixel")
-    assert f"the best trial is {gap:.1f} nats below it" in findings.sentences[0]
-    assert "4 trials have no active latent unit" in findings.sentences[0]
+    assert said[0].startswith("Beware: 4 of 4 finished trials are worse than a histogram of each pixel")
+    assert f"the best trial is {gap:.1f} nats below it" in said[0]
+    assert "4 trials have no active latent unit" in said[0]
     raised = data.replicates.assign(**{"test.elbo": data.replicates["test.elbo"] + 500.0})
     assert answers.without_z(replace(data, replicates=raised)) == ""
     infinite = lowered.assign(**{"test.elbo": np.where(lowered["trial"] == 0, np.inf, lowered["test.elbo"])})
@@ -89,9 +91,7 @@ def test_models_worse_than_no_z_are_the_first_sentence(tmp_path: Path) -> None:
 def test_a_sweep_without_a_finished_trial_says_so_first(tmp_path: Path) -> None:
     data = sweep(tmp_path, variance_study=False, gradients=False, evidence=False)
     failed = replace(data, trials=data.trials.assign(status="failed"), replicates=pd.DataFrame({"trial": []}))
-    (findings,) = answers.blocks(failed)
-    assert isinstance(findings, Findings)
-    assert findings.sentences[0] == "No trial has finished: 4 failed."
+    assert truth.warnings(failed)[0] == "No trial has finished: 4 failed."
     assert answers.unfinished(data) == ""
 
 
