@@ -84,8 +84,9 @@ def _dodge(values: pd.Series, names: int, *, log: bool) -> float:
     unique = np.unique(values.astype(float))
     places = np.log2(unique) if log else unique
     gap = float(np.diff(places).min()) if len(places) > 1 else 1.0
-    span = float(places[-1] - places[0]) if len(places) > 1 else 1.0
-    return min(0.6 * gap, 0.09 * span if span > 0 else 0.3) / max(names, 3)
+    if len(places) < 2:
+        return 0.8 / max(names, 3)
+    return min(0.6 * gap, 0.09 * float(places[-1] - places[0])) / max(names, 3)
 
 
 def _shifts(frame: pd.DataFrame, x: Axis, series: Series) -> dict[str, float]:

@@ -124,7 +124,13 @@ def shares(axes: Axes, frame: pd.DataFrame, *, name: str, parts: Mapping[str, st
         for height, start, width in zip(place, left, widths):
             if width >= 1 / 12:
                 axes.text(
-                    start + width / 2, height, f"{width:.0%}", ha="center", va="center", fontsize=SMALLEST, color="#fffffe"
+                    start + width / 2,
+                    height,
+                    f"{width:.0%}",
+                    ha="center",
+                    va="center",
+                    fontsize=SMALLEST,
+                    color="#fffffe",
                 )
         left += widths
     axes.set_yticks(place, [_short(text) for text in frame[name]])
