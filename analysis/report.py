@@ -12,18 +12,22 @@ from pathlib import Path
 from analysis import tables
 from analysis.document.blocks import Page
 from analysis.document.render import write_pages
+from analysis.pages import glossary
 from analysis.pages.elbo_vs_dimension import page as elbo_vs_dimension
 from analysis.pages.mc_variance import page as mc_variance
 from analysis.pages.overview import page as overview
 from analysis.pages.pictures import page as pictures
 from analysis.pages.provenance import page as provenance
+from analysis.pages.trials import page as trials
 
 PAGES: dict[str, Callable[[tables.Sweep], Page]] = {
     "overview": overview.page,
     "elbo_vs_dimension": elbo_vs_dimension.page,
     "mc_variance": mc_variance.page,
     "pictures": pictures.page,
+    "trials": trials.page,
     "provenance": provenance.page,
+    "glossary": glossary.page,
 }
 """The pages of the report by name, in its order."""
 

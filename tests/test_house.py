@@ -38,6 +38,7 @@ THEMES = {
     "test_notebook": "the notebook",
     "test_unknown_kinds": "every page, with kinds that it does not know",
     "test_what_is_missing": "every page, with tables that are not there",
+    "test_every_figure": "every figure of every page",
     "test_every_kind_of_sweep": "every statistic, on sweeps of every kind",
     "test_sentences": "the numbers in sentences, against the tables",
     "test_traps": "every page, on sweeps that once made it say something false",

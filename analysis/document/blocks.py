@@ -10,6 +10,7 @@ import pandas as pd
 from markupsafe import escape
 from matplotlib.axes import Axes
 
+from analysis.document.glossary import Term
 from analysis.figures.saving import svg
 from analysis.figures.theme import SMALL
 
@@ -19,6 +20,8 @@ class Heading:
     """A heading inside a page."""
 
     text: str
+    folded: bool = False
+    """What follows, up to the next heading, is closed until it is opened; the sentence of its first figure is not."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +46,19 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Tiles:
-    """The few numbers that sum up a page, as (label, value) pairs."""
+class Link:
+    """Words that lead somewhere: to a file or folder beside the report, or to an anchor of it."""
 
-    items: tuple[tuple[str, str], ...]
+    text: str
+    path: Path | None = None
+    anchor: str = ""
+
+
+@dataclass(frozen=True)
+class Links:
+    """A cell of a table that is shown: several links, one after another."""
+
+    items: tuple[Link, ...]
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,8 @@ class Table:
     """The same rows written for reading (an interval as one cell); the files hold `frame`."""
     folded: bool = False
     """Closed until it is opened: what a figure beside it says already, or what few readers need."""
+    tall: bool = False
+    """Scrolls by itself when it has many rows."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +108,26 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Opening:
+    """The first screen of a report: what it is about, what to beware of, the main figure beside the answers."""
+
+    line: str
+    """What the sweep was."""
+    warnings: tuple[str, ...]
+    """What a reader must know before believing the rest; the first is always seen."""
+    figure: Figure | None
+    answers: tuple[tuple[str, str], ...]
+    """Questions in a few words, each with its sentence."""
+
+
+@dataclass(frozen=True)
+class Glossary:
+    """The definitions of the terms that the text of a report links to."""
+
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True)
 class Picture:
     """A PNG file that a trial wrote."""
 
@@ -110,6 +144,8 @@ class Gallery:
     pictures: tuple[Picture, ...]
     caption: str = ""
     title: str = ""
+    anchor: str = ""
+    """Where a link to these pictures leads; "" for pictures that nothing links to."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +156,7 @@ class Code:
     title: str
 
 
-Block = Heading | Text | Note | Findings | Tiles | Table | Figure | Gallery | Code
+Block = Heading | Text | Note | Findings | Opening | Table | Figure | Gallery | Glossary | Code
 
 
 @dataclass(frozen=True)

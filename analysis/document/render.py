@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import re
 import tempfile
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jinja2
-import pandas as pd
 from markupsafe import Markup, escape
 
 from analysis import tables
-from analysis.document.blocks import Block, Figure, Gallery, Page, Table
-from analysis.figures.saving import save
-from analysis.wording import cell, count
+from analysis.document.blocks import Heading, Note, Page
+from analysis.document.glossary import linker
+from analysis.document.items import Items
 
 TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A heading (None: what a page begins with) and what stands below it."""
+
+    heading: dict[str, Any] | None
+    items: list[dict[str, Any]]
+
+    @property
+    def folded(self) -> bool:
+        """Closed until it is opened; what is missing or in doubt is never closed."""
+        wanted = self.heading is not None and self.heading["block"].folded
+        return wanted and not any(isinstance(item["block"], Note) for item in self.items)
+
+    @property
+    def sentence(self) -> str:
+        """What a closed part says: the sentence of its first figure."""
+        return next((item["block"].sentence for item in self.items if item["kind"] in ("Figure", "Repeated")), "")
 
 
 def write_pages(
@@ -27,15 +45,30 @@ def write_pages(
 ) -> Path:
     """Write some pages as one HTML and one Markdown file, with their figures and tables beside them."""
     folder.mkdir(parents=True, exist_ok=True)
-    rendered = [(page, [_render(block, folder) for block in page.blocks]) for page in pages]
+    items = Items(folder)
+    rendered = [(page, items.anchors.new(page.name), _parts(page, items)) for page in pages]
     title = f"{sweep.name}" if len(rendered) > 1 else f"{sweep.name}: {rendered[0][0].title}"
     description = str((sweep.info.get("spec") or {}).get("description") or "")
     values = {"title": title, "description": description, "pages": rendered}
     css = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))
     _replace(folder / f"{markdown}.md", _template("report.md", autoescape=False).render(values))
+    defined = any(item["kind"] == "Glossary" for _, _, parts in rendered for part in parts for item in part.items)
     page = folder / f"{html}.html"
-    _replace(page, _template("report.html", autoescape=True).render(values, css=css))
+    linkers = [linker() if defined else escape for _ in rendered]
+    _replace(page, _template("report.html", autoescape=True).render(values, css=css, linkers=linkers))
     return page
+
+
+def _parts(page: Page, items: Items) -> list[Part]:
+    """The blocks of a page by the heading that they stand below."""
+    parts = [Part(None, [])]
+    for block in page.blocks:
+        item = items.item(block, page.name)
+        if isinstance(block, Heading):
+            parts.append(Part(item, []))
+        else:
+            parts[-1].items.append(item)
+    return [part for part in parts if part.heading or part.items]
 
 
 def _template(name: str, *, autoescape: bool) -> jinja2.Template:
@@ -45,37 +78,6 @@ def _template(name: str, *, autoescape: bool) -> jinja2.Template:
     )
     environment.filters.update(plain=_markdown, indented=_indented, breakable=_breakable)
     return environment.get_template(name)
-
-
-def _render(block: Block, folder: Path) -> dict[str, Any]:
-    """What a template needs to show a block; writes the block's files."""
-    item: dict[str, Any] = {"kind": type(block).__name__, "block": block}
-    if isinstance(block, Table):
-        item |= _write_table(block, folder / "tables")
-    elif isinstance(block, Figure):
-        item["panels"] = [
-            (panel, Markup(save(panel.draw, folder / "figures" / panel.name, panel.size))) for panel in block.panels
-        ]
-    elif isinstance(block, Gallery):
-        item["pictures"] = [
-            (picture, base64.b64encode(picture.path.read_bytes()).decode("ascii")) for picture in block.pictures
-        ]
-    return item
-
-
-def _write_table(table: Table, folder: Path) -> dict[str, Any]:
-    """Write the whole frame as .csv and .parquet; what the template needs of its shown rows."""
-    folder.mkdir(parents=True, exist_ok=True)
-    table.frame.to_csv(folder / f"{table.name}.csv", index=False, lineterminator="\n")
-    table.frame.to_parquet(folder / f"{table.name}.parquet", index=False)
-    shown = (table.frame if table.shown is None else table.shown).head(table.rows)
-    numeric = [pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind) for kind in shown.dtypes]
-    path, more = f"tables/{table.name}.csv", len(table.frame) > len(shown)
-    return {
-        "columns": list(zip(map(str, shown.columns), numeric)),
-        "cells": [[cell(value) for value in row] for row in shown.itertuples(index=False, name=None)],
-        "where": f"({count(len(shown), 'row')} shown; all {len(table.frame):,} in {path})" if more else f"({path})",
-    }
 
 
 def _markdown(text: object) -> str:

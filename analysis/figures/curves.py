@@ -84,8 +84,16 @@ def _dodge(values: pd.Series, names: int, *, log: bool) -> float:
     unique = np.unique(values.astype(float))
     places = np.log2(unique) if log else unique
     gap = float(np.diff(places).min()) if len(places) > 1 else 1.0
-    span = float(places[-1] - places[0]) if len(places) > 1 else 1.0
-    return min(0.6 * gap, 0.09 * span if span > 0 else 0.3) / max(names, 3)
+    if len(places) < 2:
+        return 0.8 / max(names, 3)
+    return min(0.6 * gap, 0.09 * float(places[-1] - places[0])) / max(names, 3)
+
+
+def _shifts(frame: pd.DataFrame, x: Axis, series: Series) -> dict[str, float]:
+    """The series that have rows, each with its shift on a logarithmic x: equal numbers do not hide each other."""
+    names = [name for name in series.styles if (frame[series.column] == name).any()]
+    step = _dodge(frame[x.column], len(names), log=True)
+    return {name: step * (place - (len(names) - 1) / 2) for place, name in enumerate(names)}
 
 
 def log_log(
@@ -104,17 +112,20 @@ def log_log(
     """
     log_axis(axes.yaxis, measured[y.column])
     ticks_at(axes.xaxis, measured[x.column], log=True)
-    for name, look in series.styles.items():
+    for name, shift in _shifts(measured, x, series).items():
+        look = series.styles[name]
         rows = measured[measured[series.column] == name].sort_values(x.column)
-        if rows.empty:
-            continue
-        interval(axes, rows[x.column], rows, str(look["color"]))
+        place = _moved(rows[x.column], shift, log=True)
+        interval(axes, place, rows, str(look["color"]))
         axes.plot(
-            rows[x.column], rows[y.column], linestyle="", marker=look["marker"], color=look["color"],
+            place, rows[y.column], linestyle="", marker=look["marker"], color=look["color"], markersize=4.5,
             markeredgecolor=PAPER, markeredgewidth=0.7, zorder=4,
         )  # fmt: skip
         line = fits[fits[series.column] == name]
-        axes.plot(line[x.column], line["fitted"], color=look["color"], linestyle=look["linestyle"], zorder=3)
+        axes.plot(
+            _moved(line[x.column], shift, log=True), line["fitted"], color=look["color"], linestyle=look["linestyle"],
+            linewidth=1.1, zorder=3,
+        )  # fmt: skip
         axes.plot([], [], **look, label=series.text(name))
     minus_one = fits[fits[series.column] == MINUS_ONE]
     if not minus_one.empty:
@@ -141,27 +152,28 @@ def lines(
     """
     if y.log:
         log_axis(axes.yaxis, frame[y.column] if y.reach is None else [*frame[y.column], y.reach])
-    ordered = [name for name in series.styles if (frame[series.column] == name).any()]
+    shifts = _shifts(frame, x, series)
     ticks = sorted(frame[x.column].unique())
     if len(ticks) > 1 and ticks[-1] / ticks[0] > 2000:
         log_axis(axes.xaxis, ticks)
     else:
         ticks_at(axes.xaxis, ticks, log=True)
-    for name in ordered:
+    for name, shift in shifts.items():
         rows, look = frame[frame[series.column] == name].sort_values(x.column), series.styles[name]
+        place = _moved(rows[x.column], shift, log=True)
         if {"low", "high"} <= set(rows.columns):
             positive = rows if not y.log else rows.assign(low=rows["low"].where(rows["low"] > 0))
-            interval(axes, rows[x.column], positive, str(look["color"]))
+            interval(axes, place, positive, str(look["color"]))
         axes.plot(
-            rows[x.column], rows[y.column], **look, label=series.text(name), markeredgecolor=PAPER, markeredgewidth=0.6,
-            zorder=4,
+            place, rows[y.column], **look, linewidth=1.2, markersize=4.5, label=series.text(name),
+            markeredgecolor=PAPER, markeredgewidth=0.6, zorder=4,
         )  # fmt: skip
         if enough is not None:
             reached = rows.loc[rows[enough].between(ticks[0], ticks[-1]), enough].head(1)
             axes.plot(reached, 0 * reached, color=look["color"], marker="|", markersize=12, linestyle="")
     axes.set(title=title, xlabel=x.label, ylabel=y.label)
     axes.margins(y=0.1)
-    if len(ordered) > 1:
+    if len(shifts) > 1:
         theme.legend_below(axes)
 
 

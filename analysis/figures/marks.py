@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from analysis.figures.theme import GRID, INK, MUTED
+from analysis.figures.theme import GRID, INK, MUTED, SMALLEST
 
 DASHED = (0, (2, 2))
 """The line of every reference: never that of data."""
@@ -37,7 +37,7 @@ def reference_line(axes: Axes, value: float, text: str, *, right: bool) -> None:
     axes.axhline(value, color=MUTED, linewidth=1, linestyle=DASHED, zorder=1)
     axes.annotate(
         text, (0.99 if right else 0.01, value), xycoords=("axes fraction", "data"), xytext=(0, 2),
-        textcoords="offset points", ha="right" if right else "left", va="bottom", fontsize=8.5, color=MUTED,
+        textcoords="offset points", ha="right" if right else "left", va="bottom", fontsize=SMALLEST, color=MUTED,
     )  # fmt: skip
 
 
@@ -45,7 +45,7 @@ def reference_note(axes: Axes, text: str, *, right: bool) -> None:
     """A reference too far below the data to be drawn to scale: its name and value at the bottom."""
     axes.annotate(
         text, (0.99 if right else 0.01, 0.01), xycoords="axes fraction", ha="right" if right else "left", va="bottom",
-        fontsize=8.5, color=MUTED,
+        fontsize=SMALLEST, color=MUTED,
     )  # fmt: skip
 
 
@@ -57,6 +57,10 @@ def reference_curve(axes: Axes, frame: pd.DataFrame, *, x: str, y: str, text: st
 
 def second_axis(axes: Axes, nats_per_bit: float, label: str = "test.bits_per_dim (bits)") -> None:
     """The same heights in bits per dimension: `-nats / (pixels ln 2)`, with `nats_per_bit = pixels ln 2`."""
+
+    low, high = axes.get_ylim()
+    if high > 0 and nats_per_bit > 0:  # of discrete data no bound is above 0, and no number of bits below
+        axes.set_ylim(low, 0.0)
 
     def scaled(by: float) -> Callable[[Any], Any]:
         return lambda values: values * by
@@ -73,5 +77,5 @@ def mark(axes: Axes, x: float, low: float, high: float, text: str) -> None:
     axes.axvline(x, color=MUTED, linewidth=1, zorder=1)
     axes.annotate(
         text, (x, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -3), textcoords="offset points",
-        ha="left", va="top", fontsize=8.5, color=INK,
+        ha="left", va="top", fontsize=SMALLEST, color=INK,
     )  # fmt: skip

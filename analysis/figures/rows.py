@@ -11,9 +11,9 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.figures import theme
 from analysis.figures.marks import DASHED, interval
-from analysis.figures.scales import number
+from analysis.figures.scales import numbers
 from analysis.figures.series import Axis
-from analysis.figures.theme import GRID, INK, MUTED, PAPER
+from analysis.figures.theme import GRID, INK, MUTED, PAPER, SMALLEST
 
 
 def bars(axes: Axes, frame: pd.DataFrame, *, name: str, x: Axis, texts: Sequence[str], title: str) -> None:
@@ -22,7 +22,7 @@ def bars(axes: Axes, frame: pd.DataFrame, *, name: str, x: Axis, texts: Sequence
     axes.barh(place, frame[x.column], color=theme.COLOURS[0], height=0.62)
     for height, width, text in zip(place, frame[x.column], texts):
         axes.annotate(
-            text, (width, height), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK
+            text, (width, height), xytext=(4, 0), textcoords="offset points", va="center", fontsize=SMALLEST, color=INK
         )
     axes.set_yticks(place, [_short(text) for text in frame[name]])
     axes.tick_params(axis="y", length=0)
@@ -43,7 +43,7 @@ def stacked(axes: Axes, frame: pd.DataFrame, *, x: Axis, y_label: str, title: st
         )  # fmt: skip
         bottom += heights
     texts = [
-        number(float(value)) if isinstance(value, (int, float, np.number)) else _short(value)
+        numbers([float(value)])[0] if isinstance(value, (int, float, np.number)) else _short(value)
         for value in frame[x.column]
     ]
     every = max(1, int(np.ceil(len(texts) / 14)))
@@ -83,7 +83,7 @@ def z_scores(axes: Axes, frame: pd.DataFrame, *, name: str, limit: float, reach:
             color=colour,
             markeredgecolor=PAPER,
         )
-    axes.set_yticks(place, [_short(text, 56) for text in frame[name]], fontsize=7)
+    axes.set_yticks(place, [_short(text, 64) for text in frame[name]])
     axes.set_ylim(-0.7, len(frame) - 0.3)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False)
@@ -91,7 +91,7 @@ def z_scores(axes: Axes, frame: pd.DataFrame, *, name: str, limit: float, reach:
     axes.set(title=title, xlabel="z score (standard errors)")
 
 
-def _short(text: object, most: int = 30) -> str:
+def _short(text: object, most: int = 40) -> str:
     """A label that fits; the theme never reads one as mathematics, whatever a configuration holds."""
     text = " ".join(str(text).split())
     return text if len(text) <= most else f"{text[: most - 1]}…"
@@ -124,7 +124,13 @@ def shares(axes: Axes, frame: pd.DataFrame, *, name: str, parts: Mapping[str, st
         for height, start, width in zip(place, left, widths):
             if width >= 1 / 12:
                 axes.text(
-                    start + width / 2, height, f"{width:.0%}", ha="center", va="center", fontsize=8, color="#fffffe"
+                    start + width / 2,
+                    height,
+                    f"{width:.0%}",
+                    ha="center",
+                    va="center",
+                    fontsize=SMALLEST,
+                    color="#fffffe",
                 )
         left += widths
     axes.set_yticks(place, [_short(text) for text in frame[name]])

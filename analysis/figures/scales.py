@@ -6,20 +6,47 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, Formatter, LogLocator, NullFormatter, NullLocator
+
+PLAIN = (1e-4, 1e6)
+"""Sizes of numbers that are written out."""
+SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
-def number(value: float) -> str:
-    """A tick label without powers of ten where it can be read without: 0.001, 2, 100k."""
-    if value == 0:
-        return "0"
-    size = abs(value)
-    if size >= 1e15 or size < 1e-4:
-        return f"{value:.0e}".replace("e-0", "e−").replace("e+0", "e").replace("e-", "e−").replace("e+", "e")
-    for scale, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if size >= scale:
-            return f"{value / scale:g}{suffix}"
-    return f"{value:g}".replace("-", "−")
+def numbers(values: Sequence[float]) -> list[str]:
+    """Tick labels, all of one form: written out (`0.001`, `2`, `100,000`), or all with powers of ten (`2·10⁻⁵`)."""
+    sizes = [abs(value) for value in values if value]
+    written_out = not sizes or (PLAIN[0] <= min(sizes) and max(sizes) < PLAIN[1])
+    return [_written_out(value) if written_out or not value else _power(value) for value in values]
+
+
+def _written_out(value: float) -> str:
+    """`0.001`, `−2.5`, `100,000`."""
+    return f"{value:,.6g}".replace("-", "−")
+
+
+def _power(value: float) -> str:
+    """`10⁻⁵`, `2·10⁶`."""
+    mantissa, exponent = f"{value:.3e}".split("e")
+    digits = f"{float(mantissa):g}".replace("-", "−")
+    ten = f"10{str(int(exponent)).translate(SUPERSCRIPT)}"
+    return ten if digits == "1" else f"−{ten}" if digits == "−1" else f"{digits}·{ten}"
+
+
+class Numbers(Formatter):
+    """Labels of the ticks that an axis shows, all of one form."""
+
+    def __call__(self, value: float, pos: int | None = None) -> str:
+        """One tick by itself."""
+        return numbers([value])[0]
+
+    def format_ticks(self, values: Sequence[float]) -> list[str]:
+        """All ticks that the axis shows; those beyond its ends have no say."""
+        assert self.axis is not None  # set by the axis that it formats
+        low, high = sorted(self.axis.get_view_interval())
+        inside = [value for value in values if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)] or list(values)
+        texts = dict(zip(inside, numbers(inside)))
+        return [texts.get(value, "") for value in values]
 
 
 def log_axis(axis: Any, values: Iterable[float]) -> None:
@@ -34,7 +61,7 @@ def log_axis(axis: Any, values: Iterable[float]) -> None:
     getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,), numticks=9))
     axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axis.set_major_formatter(Numbers())
 
 
 def ticks_at(axis: Any, values: Iterable[float], *, log: bool) -> None:
@@ -45,7 +72,7 @@ def ticks_at(axis: Any, values: Iterable[float], *, log: bool) -> None:
     axis.set_major_locator(FixedLocator(thin(values, log=log)))
     axis.set_minor_locator(FixedLocator(values) if len(values) > 1 else NullLocator())
     axis.set_minor_formatter(NullFormatter())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axis.set_major_formatter(Numbers())
     if len(values) == 1:
         low, high = (values[0] / 2, values[0] * 2) if log else (values[0] - 1, values[0] + 1)
         getattr(axis.axes, f"set_{axis.axis_name}lim")(low, high)

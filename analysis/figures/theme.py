@@ -9,6 +9,7 @@ import seaborn as sns
 from cycler import cycler
 from matplotlib.axes import Axes
 
+from analysis.figures.fonts import families
 from analysis.tables.columns import CONFIRM, FACTORIAL, REFINE, SEARCH
 from analysis.tables.kinds import places
 
@@ -21,8 +22,10 @@ LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.2, 1.2,
 PHASES = {SEARCH: COLOURS[0], FACTORIAL: COLOURS[2], REFINE: COLOURS[4], CONFIRM: COLOURS[3]}
 """A phase of a sweep keeps its colour on every page."""
 
-SMALL, ALONE = (4.5, 3.3), (4.95, 3.6)
+SMALL, ALONE = (4.5, 3.2), (4.7, 3.7)
 """Inches: a panel of small multiples (readable at phone width), and a figure that stands alone."""
+SMALLEST = 9.0
+"""Points: no text of a figure is smaller."""
 RASTER_FROM = 2000
 """Points from which a scatter is drawn as pixels inside the vector files: 3,000 vector points weigh a megabyte."""
 
@@ -35,7 +38,7 @@ SETTINGS: dict[str, Any] = {
     "axes.titlelocation": "left",
     "axes.titleweight": "bold",
     "axes.titlesize": 10,
-    "axes.labelsize": 9,
+    "axes.labelsize": 9.5,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -45,29 +48,28 @@ SETTINGS: dict[str, Any] = {
     "grid.color": GRID,
     "grid.linewidth": 0.7,
     "figure.facecolor": PAPER,
-    "font.family": ["sans-serif"],
-    "font.sans-serif": ["DejaVu Sans"],
     "legend.frameon": False,
-    "legend.fontsize": 8.5,
+    "legend.fontsize": SMALLEST,
     "lines.linewidth": 1.5,
     "lines.markersize": 5,
     "savefig.facecolor": PAPER,
     "text.color": INK,
     "xtick.color": MUTED,
     "xtick.labelcolor": INK,
-    "xtick.labelsize": 8.5,
+    "xtick.labelsize": SMALLEST,
     "xtick.major.size": 3.5,
     "xtick.minor.size": 2,
     "ytick.color": MUTED,
     "ytick.labelcolor": INK,
-    "ytick.labelsize": 8.5,
+    "ytick.labelsize": SMALLEST,
     "ytick.major.size": 3.5,
     "ytick.minor.size": 2,
     # Same inputs, same bytes: SVG's ids are hashed with a fixed salt, and its text stays text.
     "svg.hashsalt": "elbosweep",
     "svg.fonttype": "none",
-    # Type 3 embeds the few glyphs that are used; subsetting TrueType costs five times the rest of the file.
-    "pdf.fonttype": 3,
+    # TrueType: journals refuse Type 3.
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
     "path.simplify": True,
     # A dollar sign in a configuration is a dollar sign.
     "text.parse_math": False,
@@ -77,7 +79,8 @@ SETTINGS: dict[str, Any] = {
 
 def rc() -> Any:
     """Settings under which a figure is both drawn and saved."""
-    return dict(sns.axes_style("ticks")) | dict(sns.plotting_context("paper")) | SETTINGS
+    look = dict(sns.axes_style("ticks")) | dict(sns.plotting_context("paper")) | SETTINGS
+    return look | {"font.family": families()}
 
 
 def colours(names: Sequence[object], kind: str | None = None) -> list[str]:

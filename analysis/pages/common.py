@@ -41,6 +41,12 @@ def spread(dimensions: Iterable[float]) -> bool:
     return len(values) > 1 and max(values) >= 6 * min(values)
 
 
+def left_out(dimensions: Iterable[float], most: int) -> str:
+    """`8 of 11 latent dimensions are drawn, evenly spread. `, for captions; "" where a figure holds them all."""
+    number = len(set(dimensions))
+    return f"{most} of {count(number, 'latent dimension')} are drawn, evenly spread. " if number > most else ""
+
+
 def slope_text(row: Mapping[str, Any] | pd.Series) -> str:
     """`−1.00 [−1.02, −0.98]`, of a row of `statistics.fit_slope`."""
     return interval(float(row["slope"]), float(row["low"]), float(row["high"]), most=3)

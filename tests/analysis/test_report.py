@@ -29,9 +29,9 @@ def test_old_figures_do_not_outlive_their_sweep_and_each_page_is_announced(tmp_p
     assert not stale.exists()
     assert said[0] == "reading the tables"
     assert said[1:] == [
-        f"page {place} of 5: {name}"
+        f"page {place} of 7: {name}"
         for place, name in enumerate(
-            ["overview", "elbo vs dimension", "mc variance", "pictures", "provenance"], start=1
+            ["overview", "elbo vs dimension", "mc variance", "pictures", "trials", "provenance", "glossary"], start=1
         )
     ]
 

@@ -52,11 +52,12 @@ ROOMS = {
     "analysis/figures": "one file for each kind of figure, and the theme that they share",
     "analysis/document": "what a page is made of, and how pages become HTML and Markdown",
     "analysis/pages": "the pages of the report, each in a folder or file of its own",
-    "analysis/pages/overview": "page 1: the answers, what was swept, how the search went",
+    "analysis/pages/overview": "page 1: the first screen, the answers, what is best",
     "analysis/pages/elbo_vs_dimension": "page 2: what another latent dimension buys",
     "analysis/pages/mc_variance": "page 3: what a Monte Carlo estimate costs, and how many draws are enough",
     "analysis/pages/pictures": "page 4: samples, reconstructions, manifolds, training curves",
-    "analysis/pages/provenance": "page 5: the calibration, and where the sweep's numbers come from",
+    "analysis/pages/trials": "page 5: what was swept, every trial, the search, what it cost",
+    "analysis/pages/provenance": "page 6: the calibration, and where the sweep's numbers come from",
 }
 """One line for each wing, each of its rooms and each folder in a room."""
 

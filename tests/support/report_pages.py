@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from synthetic import write
 
 from analysis import tables
-from analysis.document.blocks import Figure, Findings, Heading, Note, Page, Text, Tiles
+from analysis.document.blocks import Figure, Findings, Heading, Note, Opening, Page, Text
 from analysis.figures import theme
 
 SMALL: dict[str, Any] = {"dims": (2, 8), "num_samples": (1,), "search_trials": 2, "confirm_trials": 1, "epochs": 3}
@@ -27,7 +27,8 @@ def draw(page: Page) -> list[Canvas]:
     canvases = []
     with mpl.rc_context(theme.rc()):
         for block in page.blocks:
-            for panel in block.panels if isinstance(block, Figure) else ():
+            figure = block.figure if isinstance(block, Opening) else block
+            for panel in figure.panels if isinstance(figure, Figure) else ():
                 canvas = Canvas(figsize=panel.size)
                 panel.draw(canvas.add_subplot())
                 canvases.append(canvas)
@@ -40,7 +41,7 @@ def notes(page: Page) -> str:
 
 
 def words(pages: list[Page]) -> str:
-    """Everything that pages say in sentences: answers, notes, headings, captions, tiles; no tables, nothing drawn."""
+    """Everything that pages say in sentences: answers, notes, headings, captions; no tables, nothing drawn."""
     said: list[str] = []
     for block in (block for page in pages for block in page.blocks):
         if isinstance(block, (Heading, Note, Text)):
@@ -49,6 +50,6 @@ def words(pages: list[Page]) -> str:
             said += block.sentences
         elif isinstance(block, Figure):
             said += [block.sentence, block.caption]
-        elif isinstance(block, Tiles):
-            said += [f"{name} {value}" for name, value in block.items]
+        elif isinstance(block, Opening):
+            said += [block.line, *block.warnings, *(sentence for _, sentence in block.answers)]
     return "\n".join(said)

@@ -29,7 +29,7 @@ def blocks(sweep: Sweep, chosen: Headline) -> list[Block]:
 
 def _section(sweep: Sweep, chosen: Headline, factor: str) -> list[Block]:
     """First level minus each other: same seeds, same D, all else equal."""
-    heading = Heading(f"Does {'the KL estimator' if factor == KL_ESTIMATOR else factor} matter?")
+    heading = Heading(f"Does {'the KL estimator' if factor == KL_ESTIMATOR else factor} matter?", folded=True)
     table, reason = answers.factor_effects(sweep, chosen, factor)
     if reason is not None:
         return [heading, Note(reason)]

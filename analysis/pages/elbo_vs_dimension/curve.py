@@ -18,6 +18,7 @@ from analysis.statistics.bounds import Judged
 from analysis.statistics.headline import BEST, CELL, Headline
 from analysis.tables import Sweep
 from analysis.tables.columns import BOUND, DIMENSION
+from analysis.tables.kinds import places
 from analysis.wording import axis, interval, label
 from analysis.wording import figure as number
 
@@ -84,14 +85,18 @@ def _draw(axes: Axes, curve: Curve) -> None:
 def against_dimension(axes: Axes, chosen: Headline, value: str, *, title: str, means: pd.DataFrame) -> None:
     """A metric of the chosen replicates against D, one line per series."""
     kind = None if BEST in chosen.series or chosen.judged.num_importance_samples else CELL[0]
-    looks = figures.styles(list(chosen.series.values()), kind)
+    ordered = list(chosen.series)
+    if kind is not None:
+        at = places(kind, [key[0] for key in chosen.series.values()])
+        ordered = [name for _, name in sorted(zip(at, ordered), key=lambda pair: pair[0])]
+    looks = figures.styles([chosen.series[name] for name in ordered], kind)
     figures.against(
         axes,
         chosen.replicates[chosen.replicates[value].notna()],
         means,
         x=figures.Axis(DIMENSION, axis(DIMENSION), log=spread(chosen.dimensions)),
         y=figures.Axis(value, axis(value)),
-        series=figures.Series("series", {name: looks[key] for name, key in chosen.series.items()}),
+        series=figures.Series("series", {name: looks[chosen.series[name]] for name in ordered}),
         title=title,
     )
 

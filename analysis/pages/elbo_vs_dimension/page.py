@@ -1,18 +1,18 @@
-"""The page on the bound against the latent dimension: curve, best D, parts, factors, and what stands behind it."""
+"""The page on the bound against the latent dimension: curve, best D, parts, and what factors do."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from analysis.document.blocks import Block, Heading, Note, Page
-from analysis.pages.elbo_vs_dimension import comparison, counts, curve, parts, shares, which_dimension
+from analysis.pages.elbo_vs_dimension import comparison, curve, parts, shares, which_dimension
 from analysis.statistics.headline import headline
 from analysis.tables import Sweep
 from analysis.wording import listed
 
 
 def page(sweep: Sweep) -> Page:
-    """The curve and its parts, the probabilities of each D, the effect of each factor, what stands behind a point."""
+    """The curve and its parts, the probabilities of each D, the effect of each factor."""
     title, lead = (
         "ELBO against latent dimension",
         "What another latent dimension buys, and whether the KL estimator and other factors matter.",
@@ -21,7 +21,7 @@ def page(sweep: Sweep) -> Page:
     bound = chosen.judged.value
     if bound not in chosen.replicates or not np.isfinite(chosen.replicates[bound]).any():
         note = Note(f"No finished trial has a {bound}, so there is no curve. {_statuses(sweep)}")
-        return Page("elbo-vs-dimension", title, lead, (note, *counts.blocks(sweep, chosen)))
+        return Page("elbo-vs-dimension", title, lead, (note,))
     blocks: list[Block] = []
     if len(chosen.dimensions) == 1:
         blocks.append(
@@ -32,12 +32,11 @@ def page(sweep: Sweep) -> Page:
         )
     blocks += [curve.bound(sweep, chosen), *which_dimension.blocks(chosen)]
     if len(chosen.dimensions) > 1:
-        blocks += [Heading("What the bound is made of, and where it is lost"), parts.parts(chosen)]
+        blocks += [Heading("What the bound is made of, and where it is lost", folded=True), parts.parts(chosen)]
     blocks += [
         parts.table(chosen),
         *shares.blocks(sweep),
         *comparison.blocks(sweep, chosen),
-        *counts.blocks(sweep, chosen),
     ]
     return Page("elbo-vs-dimension", title, lead, tuple(blocks))
 

@@ -20,7 +20,7 @@ CERTAIN = 0.05
 def blocks(sweep: Sweep) -> list[Block]:
     """Analysis of variance of the design; a note where it has one seed a cell; nothing without a design."""
     table, value = answers.shares(sweep), judged_by(sweep).value
-    heading = Heading("What the variation goes with")
+    heading = Heading("What the variation goes with", folded=True)
     if table.empty:
         if not (sweep.trials["phase"] == FACTORIAL).any():
             return []

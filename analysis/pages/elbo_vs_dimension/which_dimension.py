@@ -49,4 +49,4 @@ def blocks(chosen: Headline) -> list[Block]:
         "Probabilities of the means given these seeds (Student's t around each, one variance a curve). D*: the "
         f"smallest D whose mean is within one pooled seed standard deviation ({allowed} nats) of the best."
     )
-    return [*silent, Table("which_dimension", table, caption, rows=40, shown=shown)]
+    return [*silent, Table("which_dimension", table, caption, rows=40, shown=shown, folded=True)]

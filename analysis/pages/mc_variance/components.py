@@ -51,7 +51,7 @@ def blocks(sweep: Sweep, variance: pd.DataFrame, dimension: int) -> list[Block]:
         f"known components; L = 1, i.i.d. n = {sizes(variance[variance[DIMENSION] == dimension])}."
     )
     sentence = f"At D = {dimension}: {'; '.join(_shares(wide, parts))}."
-    return [Heading("Where the variance comes from"), Figure((panel,), caption, sentence), _table(table)]
+    return [Heading("Where the variance comes from", folded=True), Figure((panel,), caption, sentence), _table(table)]
 
 
 def _shown_here(quantity: pd.Series) -> pd.Series:

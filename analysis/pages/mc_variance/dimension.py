@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import figures, statistics
-from analysis.document.blocks import Block, Figure, Heading, Panel
+from analysis.document.blocks import Block, Figure, Heading, Panel, Text
 from analysis.figures import theme
 from analysis.pages.common import spread
 from analysis.pages.mc_variance.study import (
@@ -39,6 +39,9 @@ def blocks(sweep: Sweep, variance: pd.DataFrame) -> list[Block]:
         return []
     points = named(rows, "quantity")
     means = statistics.geometric_means(points, "variance", [DIMENSION, "series"], unit="trial")
+    heading = Heading("How it grows with the latent dimension", folded=True)
+    if rows[DIMENSION].nunique() == 1:
+        return [heading, Text(_sentence(means))]
     exact = points[(points["quantity"] == K1) & np.isfinite(points["predicted"])]
     predicted = statistics.geometric_means(exact, "predicted", [DIMENSION])
     draw = partial(_draw, points=points, means=means, predicted=predicted)
@@ -57,7 +60,7 @@ def blocks(sweep: Sweep, variance: pd.DataFrame) -> list[Block]:
         "L = 1, i.i.d. draws. Small marks: replicates; large marks: geometric means over trials with 95 % "
         f"t-intervals of the logarithm. n = {sizes(rows)}."
     )
-    return [Heading("How it grows with the latent dimension"), Figure(tuple(panels), caption, _sentence(means))]
+    return [heading, Figure(tuple(panels), caption, _sentence(means))]
 
 
 def _draw(axes: Axes, *, points: pd.DataFrame, means: pd.DataFrame, predicted: pd.DataFrame) -> None:

@@ -37,7 +37,11 @@ def blocks(variance: pd.DataFrame, dimension: int) -> list[Block]:
         "Variance times seconds per image: what equal precision costs; lower is better. Flat lines: more draws "
         f"buy exactly what they cost. n = {sizes(rows)}."
     )
-    return [Heading("Variance times time"), Figure(panels, caption, _sentence(table, dimension)), _table(table)]
+    return [
+        Heading("Variance times time", folded=True),
+        Figure(panels, caption, _sentence(table, dimension)),
+        _table(table),
+    ]
 
 
 def _panels(table: pd.DataFrame, dimension: int) -> tuple[Panel, ...]:

@@ -9,10 +9,11 @@ from matplotlib.axes import Axes
 
 from analysis import figures, statistics
 from analysis.document.blocks import Block, Figure, Heading, Note, Panel, Table
+from analysis.figures import theme
 from analysis.pages.common import slope_text, with_dimension
 from analysis.pages.mc_variance.study import yes_no
 from analysis.tables import Sweep
-from analysis.tables.kinds import GRADIENT_ESTIMATOR
+from analysis.tables.kinds import GRADIENT_ESTIMATOR, places
 from analysis.wording import axis, count, label
 
 SAMPLED_KL = "_monte_carlo"
@@ -21,7 +22,7 @@ SAMPLED_KL = "_monte_carlo"
 
 def blocks(sweep: Sweep) -> list[Block]:
     """Signal-to-noise of the encoder's and the decoder's gradients, against L and against K."""
-    heading = Heading("Signal-to-noise of the gradients")
+    heading = Heading("Signal-to-noise of the gradients", folded=True)
     rows = with_dimension(sweep, "gradients")
     rows = rows[rows["signal_to_noise"].notna()]
     if rows.empty:
@@ -57,16 +58,35 @@ def _panels(rows: pd.DataFrame) -> tuple[Panel, ...]:
 
 
 def _draw(axes: Axes, *, rows: pd.DataFrame, x: str, title: str) -> None:
-    """One line for each estimator; a panel holds few of them, so its colours start anew."""
+    """One line for each estimator."""
     means = statistics.summarise(rows, "signal_to_noise", ["estimator", x])
     figures.lines(
         axes,
         means.assign(series=[estimator(name) for name in means["estimator"]]),
         x=figures.Axis(x, axis(x), log=True),
         y=figures.Axis("mean", "signal_to_noise (ratio)", log=bool((means["mean"] > 0).all())),
-        series=figures.Series("series", figures.marked([estimator(name) for name in dict.fromkeys(rows["estimator"])])),
+        series=figures.Series("series", _looks(list(dict.fromkeys(means["estimator"])))),
         title=title,
     )
+
+
+def _looks(names: list[str]) -> dict[str, figures.Style]:
+    """The same look for an estimator in every panel: colour by its place in the schema, dashed where the KL is sampled.
+
+    In the order of the legend.
+    """
+    plain = [name.removesuffix(SAMPLED_KL) for name in names]
+    at = places(GRADIENT_ESTIMATOR, plain)
+    order = sorted(range(len(names)), key=lambda i: (at[i], names[i]))
+    shade = theme.colours(plain, GRADIENT_ESTIMATOR)
+    return {
+        estimator(names[i]): {
+            "color": shade[i],
+            "marker": theme.MARKERS[(at[i] + (4 if names[i] != plain[i] else 0)) % len(theme.MARKERS)],
+            "linestyle": theme.LINES[1] if names[i] != plain[i] else "-",
+        }
+        for i in order
+    }
 
 
 def estimator(name: str) -> str:

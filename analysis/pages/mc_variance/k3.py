@@ -47,17 +47,16 @@ def blocks(variance: pd.DataFrame, *, normal: bool) -> list[Block]:
         f"n = {count(int(table['n'].sum()), 'replicate')}, "
         f"{int(table['draws'].min())} draws each."
     )
+    heading = Heading("Why k3 fails here" if table["unreliable"].any() else "k3 beside k1", folded=len(table) > 1)
+    shown = table[[DIMENSION, "k1_variance", "k3_variance", "ratio", "carrying_draws", "draws", "unreliable"]]
+    written = Table("k3_divergence", table, "Variances in nats².", shown=shown, folded=True)
+    if len(table) == 1:  # one point is no curve
+        return [heading, Text(f"{text} {_sentence(table)}"), written]
     panels = (
         Panel("k3_variance", partial(_draw_variance, table=table), "Variance of k3 and of k1 against D"),
         Panel("k3_carrying_draws", partial(_draw_carrying, table=table), "Draws that carry the variance of k3, by D"),
     )
-    shown = table[[DIMENSION, "k1_variance", "k3_variance", "ratio", "carrying_draws", "draws", "unreliable"]]
-    return [
-        Heading("Why k3 fails here" if table["unreliable"].any() else "k3 beside k1"),
-        Text(text),
-        Figure(panels, caption, _sentence(table)),
-        Table("k3_divergence", table, "Variances in nats².", shown=shown, folded=True),
-    ]
+    return [heading, Text(text), Figure(panels, caption, _sentence(table)), written]
 
 
 def _sentence(table: pd.DataFrame) -> str:

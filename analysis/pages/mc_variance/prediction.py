@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis import figures, statistics
-from analysis.document.blocks import Block, Figure, Heading, Panel, Table
+from analysis.document.blocks import Block, Figure, Heading, Panel, Table, Text
 from analysis.pages.common import shared_draws, with_dimension
 from analysis.tables import Sweep
 from analysis.wording import count
@@ -29,8 +29,8 @@ def blocks(sweep: Sweep) -> list[Block]:
         f"{share['inside']:g} of {count(len(ratios), 'trial')} ({share['share']:.0%}) {have} 1 in {their} 99 % "
         f"interval, where chance alone would leave out {0.01 * share['n']:.1f}{certainty}."
     )
-    return [
-        Heading("Does the closed form predict it?"),
-        Figure((panel,), caption, sentence),
-        Table("k1_ratio", ratios, "Measured over predicted variance of k1.", rows=12, folded=True),
-    ]
+    heading = Heading("Does the closed form predict it?", folded=len(ratios) > 1)
+    table = Table("k1_ratio", ratios, "Measured over predicted variance of k1.", rows=12, folded=True)
+    if len(ratios) == 1:
+        return [heading, Text(sentence), table]
+    return [heading, Figure((panel,), caption, sentence), table]

@@ -10,18 +10,19 @@ from matplotlib.axes import Axes
 
 from analysis import figures, statistics
 from analysis.document.blocks import Block, Figure, Heading, Note, Panel, Table, Text
-from analysis.pages.common import with_dimension
+from analysis.pages.common import left_out, with_dimension
 from analysis.statistics.prior_monte_carlo import PRIOR_MONTE_CARLO
 from analysis.tables import Sweep
 from analysis.tables.columns import DIMENSION
 from analysis.wording import count, figure, interval
 
-MOST_LINES = 6
+MOST_LINES = 8
+"""Latent dimensions in one figure, evenly spread: as many as there are colours."""
 
 
 def blocks(sweep: Sweep) -> list[Block]:
     """Bias of naive integration against its draws and against the KL that predicts how many it needs."""
-    heading = Heading("Why draws from the prior fail")
+    heading = Heading("Why draws from the prior fail", folded=True)
     rows = with_dimension(sweep, "evidence")
     rows = rows[(rows["estimator"] == PRIOR_MONTE_CARLO) & rows["bias"].notna()]
     if rows.empty:
@@ -40,7 +41,8 @@ def blocks(sweep: Sweep) -> list[Block]:
         "First: estimate minus the best estimate of log p(x), means with 95 % t-intervals over "
         "replicates; upright ticks at "
         "zero: exp(KL) draws, where the axis reaches so far. Second: each mark is an image at a number of draws; the "
-        "line joins medians, bars hold the middle half; dashed: exp(KL) draws. "
+        f"line joins medians, bars hold the middle half; dashed: exp(KL) draws. "
+        f"{left_out(curve[DIMENSION], MOST_LINES)}"
         f"n = {count(rows['trial'].nunique(), 'trial')}, "
         f"{count(len(images), 'image and replicate', 'images and replicates')}."
     )

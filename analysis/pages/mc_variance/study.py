@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.figures import Style, marked
-from analysis.tables.kinds import QUANTITY, SAMPLING
+from analysis.tables.kinds import QUANTITY, SAMPLING, places
 from analysis.wording import count, label
 
 VARIANCE = "variance (nats²)"
@@ -47,8 +47,10 @@ def named(frame: pd.DataFrame, column: str) -> pd.DataFrame:
 
 
 def looks(frame: pd.DataFrame, column: str) -> dict[str, Style]:
-    """How the lines of `named(frame, column)` look, in the order of their first rows."""
+    """How the lines of `named(frame, column)` look, in the order of the schema's list."""
     lines = frame.drop_duplicates("key")
+    if column in KINDS:
+        lines = lines.iloc[np.argsort(places(KINDS[column], list(lines["key"])), kind="stable")]
     return marked(list(lines["series"]), KINDS.get(column), list(lines["key"]))
 
 

@@ -1,4 +1,4 @@
-"""The answers of the sweep in a few sentences, each computed from its tables; they open the report."""
+"""The answers of the sweep in a few sentences, each computed from its tables; the report opens with them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 
 from analysis import statistics
-from analysis.document.blocks import Block, Findings
 from analysis.pages.common import (
     gains_by_dimension,
     shared_draws,
@@ -14,12 +13,11 @@ from analysis.pages.common import (
     sufficient,
     with_dimension,
 )
-from analysis.pages.overview import truth
 from analysis.statistics import answers, planning
 from analysis.statistics.draws.streams import sharing
 from analysis.statistics.few_seeds.verdicts import effect_sentence
 from analysis.statistics.few_seeds.winner import FRESH, ONLY
-from analysis.statistics.headline import Headline, headline
+from analysis.statistics.headline import Headline
 from analysis.tables import Sweep
 from analysis.tables.columns import DIMENSION, FINISHED
 from analysis.tables.schema import calibration_limit
@@ -33,21 +31,6 @@ MOST_LIKELY = 3
 """Dimensions that are named; the rest share what is left."""
 LIKELY = 0.05
 """A dimension is named where it is best with at least this probability."""
-
-
-def blocks(sweep: Sweep) -> list[Block]:
-    """Warnings; best bound; best D; each factor; slope of the variance; how many draws are enough; what to distrust."""
-    chosen = headline(sweep)
-    variance = with_dimension(sweep, "variance")
-    said = [
-        *truth.warnings(sweep),
-        best(sweep),
-        dimension(chosen),
-        *factors(sweep, chosen),
-    ]
-    said += [slope(variance), draws(sweep, variance), trust(sweep)]
-    sentences = tuple(sentence for sentence in said if sentence)
-    return [Findings(sentences)] if sentences else []
 
 
 def best(sweep: Sweep) -> str:

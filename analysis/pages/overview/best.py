@@ -8,7 +8,7 @@ import pandas as pd
 from analysis import statistics, tables
 from analysis.document.blocks import Block, Heading, Note, Table, Text
 from analysis.pages.common import counted
-from analysis.pages.overview.swept import numbers
+from analysis.pages.trials.swept import numbers
 from analysis.statistics import answers
 from analysis.statistics.bounds import comparable, judged_by
 from analysis.statistics.few_seeds.winner import FRESH, ONLY

@@ -17,9 +17,14 @@ DRAWN_ANEW = "training"
 """The curves of a trial are a picture beside its results; here they are a figure."""
 
 
-def of_trial(folder: Path, trial: int) -> list[Path]:
+def folder(sweep: Path, trial: int) -> Path:
+    """The folder of a trial of a sweep."""
+    return sweep / "trials" / f"{trial:04d}"
+
+
+def of_trial(sweep: Path, trial: int) -> list[Path]:
     """The PNG files of a trial, samples over training in order of their epoch."""
-    paths = (folder / "trials" / f"{trial:04d}" / "pictures").glob("*.png")
+    paths = (folder(sweep, trial) / "pictures").glob("*.png")
     kept = (path for path in paths if kind(path) != DRAWN_ANEW and _size(path))
     return sorted(kept, key=lambda path: (_kind_order(path), _natural(path.stem)))
 

@@ -50,7 +50,7 @@ def _best(sweep: Sweep, drawn: pd.DataFrame, metric: str) -> list[Block]:
     pictures = files.of_trial(sweep.folder, number)
     samples = _spread([path for path in pictures if files.kind(path) == "samples"], most=4)
     others = [path for path in pictures if files.kind(path) != "samples"]
-    for paths, most, title in ((samples, 235, "Samples over training"), (others, 480, "")):
+    for paths, most, title in ((samples, 220, "Samples over training"), (others, 440, "")):
         if paths:
             said = " ".join(files.KINDS.get(kind, kind) for kind in dict.fromkeys(map(files.kind, paths)))
             shown = tuple(Picture(path, files.caption(path), files.width(path, most=most)) for path in paths)
@@ -65,7 +65,7 @@ def _by_dimension(sweep: Sweep, drawn: pd.DataFrame, metric: str) -> list[Block]
         return []
     rows = _spread(list(chosen.itertuples(index=False, name=None)), most=MOST_DIMENSIONS)
     place = {name: position for position, name in enumerate(chosen.columns)}
-    blocks: list[Block] = [Heading("One trial for each latent dimension")]
+    blocks: list[Block] = [Heading("One trial for each latent dimension", folded=True)]
     weight = 0
     for row in rows:
         number, dimension = int(row[place["trial"]]), int(row[place[DIMENSION]])

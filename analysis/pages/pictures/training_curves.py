@@ -8,6 +8,7 @@ import pandas as pd
 from analysis import figures, statistics
 from analysis.document.blocks import Block, Figure, Heading, Panel
 from analysis.figures import theme
+from analysis.pages.common import left_out
 from analysis.statistics.bounds import densities
 from analysis.statistics.convergence import was_late
 from analysis.tables import Sweep
@@ -17,7 +18,7 @@ from analysis.wording import count
 FIRST_SHARE = 0.05
 """Of the epochs: what the axis need not show."""
 TRAIN, VALIDATION = "train.bits_per_dim", "validation.bits_per_dim"
-MOST_LINES = 6
+MOST_LINES = 8
 """Latent dimensions in one figure, evenly spread."""
 
 
@@ -42,7 +43,8 @@ def blocks(sweep: Sweep, ranked: pd.DataFrame) -> list[Block]:
         )
     caption = (
         "Lower is better; the first twentieth of the epochs may lie above the axis. First: one line per replicate. "
-        f"Second: means over replicates. n = {count(each['trial'].nunique(), 'trial')}."
+        f"Second: means over replicates. {left_out(each[DIMENSION], MOST_LINES)}"
+        f"n = {count(each['trial'].nunique(), 'trial')}."
     )
     return [Heading("Training curves"), Figure(tuple(panels), caption, _sentence(sweep, rows))]
 

@@ -21,7 +21,7 @@ MOST_ROWS = 30
 
 def blocks(sweep: Sweep) -> list[Block]:
     """The joint tests over many seeds and the worst rows, then the quick seed of this sweep, row by row."""
-    heading = Heading("Every estimator against its exact value")
+    heading = Heading("Every estimator against its exact value", folded=True)
     if sweep.calibration.empty and sweep.calibration_seeds.empty:
         return [
             heading,
@@ -141,7 +141,7 @@ def _panels(scored: pd.DataFrame) -> tuple[Panel, ...]:
             "calibration" if place == 0 else f"calibration_{place + 1}",
             partial(figures.z_scores, frame=part, name="name", limit=limit, reach=reach, title=TITLES[place]),
             "Standardised errors of every estimator where the answer is known",
-            (4.9, 0.8 + 0.175 * max(8, half)),
+            (7.4, 0.8 + 0.19 * max(8, half)),
         )
         for place, part in enumerate(parts)
     )

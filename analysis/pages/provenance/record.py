@@ -18,7 +18,7 @@ def blocks(sweep: Sweep) -> list[Block]:
     rows = pd.DataFrame(_leaves(info), columns=["key", "value"])
     shown = pd.DataFrame([(key, _short(value)) for key, value in info.items()], columns=["key", "value"])
     seeds = _seeds(sweep)
-    blocks: list[Block] = [Heading("Where the numbers come from")]
+    blocks: list[Block] = [Heading("Where the numbers come from", folded=True)]
     blocks.append(Table("provenance", rows, "What the sweep wrote down about itself (sweep.json).", 400, shown))
     if not seeds.empty:
         blocks.append(Table("seeds", seeds, "The seed of every replicate, by the trials that used it.", rows=12))

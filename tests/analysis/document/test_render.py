@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pandas as pd
 import pytest
@@ -11,7 +12,9 @@ from html_reader import Reader, read
 from synthetic_truth import HOSTILE
 
 from analysis import tables
+from analysis.document import render
 from analysis.document.blocks import Figure, Gallery, Page
+from analysis.document.glossary import TERMS, anchor
 from analysis.document.render import write_pages
 
 
@@ -26,11 +29,63 @@ def html(written: Path) -> Reader:
     return read((written / "index.html").read_text(encoding="utf-8"))
 
 
-def test_five_pages_reached_without_javascript(html: Reader) -> None:
+def test_every_page_is_reached_without_javascript(html: Reader) -> None:
     sections = html.all("section", "id")
-    assert sections == ["overview", "elbo-vs-dimension", "mc-variance", "pictures", "provenance"]
-    assert html.all("a", "href") == [f"#{name}" for name in sections]
+    assert sections == ["overview", "elbo-vs-dimension", "mc-variance", "pictures", "trials", "provenance", "glossary"]
+    assert {f"#{name}" for name in sections} <= set(html.all("a", "href"))
     assert "script" not in {tag for tag, _ in html.tags}
+
+
+def test_no_two_anchors_are_alike_and_every_link_inside_leads_to_one(html: Reader) -> None:
+    anchors = [str(attributes["id"]) for _, attributes in html.tags if "id" in attributes]
+    assert len(anchors) == len(set(anchors))
+    inside = [target[1:] for target in html.all("a", "href") if target.startswith("#")]
+    assert set(inside) <= set(anchors)
+    shapes = [target[1:] for target in html.all("use", "href")]
+    assert shapes
+    assert set(shapes) <= set(anchors)
+
+
+def test_every_heading_and_figure_has_an_anchor_and_every_heading_is_in_both_indexes(html: Reader) -> None:
+    headings = html.all("h3", "id")
+    assert len(headings) == sum(tag == "h3" for tag, _ in html.tags) > 15
+    links = html.all("a", "href")
+    assert all(links.count(f"#{anchor}") >= 3 for anchor in headings)  # at its side, on a phone, beside itself
+    drawn = [attributes for tag, attributes in html.tags if tag == "figure"]
+    panels = [attributes for tag, attributes in html.tags if tag == "div" and attributes.get("role") == "img"]
+    assert len(panels) > 20
+    assert sum("id" in attributes for attributes in drawn) >= 10
+
+
+def test_a_figure_is_drawn_once_and_linked_where_it_belongs_as_well(written: Path, html: Reader) -> None:
+    text = (written / "index.html").read_text(encoding="utf-8")
+    assert html.all("figure", "id").count("figure-elbo-vs-dimension") == 1
+    assert 'Its figure is <a href="#figure-elbo-vs-dimension">' in text
+
+
+def test_every_trial_is_listed_and_its_number_leads_to_its_folder(written: Path, run: Path, html: Reader) -> None:
+    trials = tables.load(run).trials
+    listed = pd.read_parquet(written / "tables" / "trials.parquet")
+    assert list(listed["trial"]) == list(trials["trial"])
+    assert set(listed["status"]) == {"finished", "stopped", "failed", "running"}
+    files = {target for target in html.all("a", "href") if not target.startswith("#")}
+    assert all((written / unquote(target)).exists() for target in files)
+    drawn = {f"{number:04d}" for number in trials["trial"] if (run / "trials" / f"{number:04d}").is_dir()}
+    assert drawn == {Path(unquote(target)).name for target in files} - {"pictures", "training_curves.png"}
+
+
+def test_terms_lead_to_their_definition(html: Reader) -> None:
+    terms = [attributes for tag, attributes in html.tags if tag == "a" and attributes.get("class") == "term"]
+    assert {"#term-elbo", "#term-d", "#term-seed"} <= {attributes["href"] for attributes in terms}
+    assert set(html.all("dt", "id")) == {anchor(term) for term in TERMS}
+
+
+def test_what_is_folded_is_printed() -> None:
+    css = (Path(render.__file__).parent / "templates" / "report.css").read_text(encoding="utf-8")
+    printed = css[css.index("@media print") :]
+    assert re.search(r"::details-content \{[^}]*content-visibility: visible", printed)
+    assert re.search(r"nav\.side[^{]*\{ display: none; \}", printed)
+    assert re.search(r"\.scroll \{[^}]*max-height: none", printed)
 
 
 def test_nothing_is_asked_of_a_network(written: Path, html: Reader) -> None:

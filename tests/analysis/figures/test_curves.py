@@ -68,3 +68,11 @@ def test_second_axis_is_the_same_height_in_bits(axes: Axes) -> None:
     for nats in (-600.0, -540.0, -500.0):
         height = axes.transData.transform((0.0, nats))[1]
         assert other.transData.transform((0.0, -nats / nats_per_bit))[1] == pytest.approx(height)
+
+
+def test_the_axis_of_bits_does_not_run_below_zero(axes: Axes) -> None:
+    axes.plot([1, 2], [-30.0, -1.0])
+    axes.margins(y=0.3)
+    figures.second_axis(axes, 784 * np.log(2.0))
+    assert axes.get_ylim()[1] == 0.0
+    assert axes.get_ylim()[0] < -30.0

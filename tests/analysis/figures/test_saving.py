@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 from drawn_curve import against
+from matplotlib.axes import Axes
 
 from analysis.figures import saving, theme
 
@@ -29,3 +30,29 @@ def test_inline_svg_follows_the_page_and_asks_for_nothing(points: pd.DataFrame, 
     assert not re.search(r'<svg[^>]* (width|height)="', text)
     for reference in re.findall(r"#([\w-]+)", text):
         assert f'id="{reference}"' in text or re.fullmatch(r"[0-9a-f]{6}", reference)
+
+
+def test_a_pdf_holds_truetype_of_a_font_cut_once(tmp_path: Path, points: pd.DataFrame, means: pd.DataFrame) -> None:
+    saving.save(lambda axes: against(axes, points, means), tmp_path / "curve", theme.SMALL)
+    text = (tmp_path / "curve.pdf").read_bytes()
+    assert b"/Subtype /Type3" not in text
+    assert b"/Subtype /CIDFontType2" in text
+    assert b"elbosweepSans" in text
+
+
+def test_ids_of_two_figures_of_a_page_differ(points: pd.DataFrame, means: pd.DataFrame) -> None:
+    drawn = saving.svg(lambda axes: against(axes, points, means), theme.SMALL)
+    one, other = (set(re.findall(r' id="([^"]+)"', saving.inline(drawn, name))) for name in ("one", "other"))
+    assert one
+    assert one.isdisjoint(other)
+
+
+def test_a_title_longer_than_its_axes_stays_inside(points: pd.DataFrame) -> None:
+    def draw(axes: Axes) -> None:
+        axes.set_yticks([0], ["a label that leaves hardly any room for the axes"])
+        axes.set_title("A title that is longer than the axes")
+
+    figure = saving.drawn(draw, theme.SMALL)
+    title = figure.axes[0].set_title(figure.axes[0].get_title("left"), loc="left")
+    assert title.get_window_extent().x1 <= figure.bbox.x1
+    assert title.get_window_extent().x0 >= figure.bbox.x0

@@ -30,8 +30,22 @@ def test_thinned_ticks_keep_the_ends_and_their_distance() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0"), (0.001, "0.001"), (2048, "2.048k"), (1e5, "100k"), (1e6, "1M"), (1e-7, "1e−7")],
+    ("values", "texts"),
+    [
+        ([0, 0.001, 10], ["0", "0.001", "10"]),
+        ([-2.5, 2048, 1e5], ["−2.5", "2,048", "100,000"]),
+        ([1e-7, 0.001, 1], ["10⁻⁷", "10⁻³", "10⁰"]),
+        ([0, 2e6, -1e7], ["0", "2·10⁶", "−10⁷"]),
+        ([], []),
+    ],
 )
-def test_tick_labels(value: float, text: str) -> None:
-    assert scales.number(value) == text
+def test_tick_labels_of_an_axis_have_one_form(values: list[float], texts: list[str]) -> None:
+    assert scales.numbers(values) == texts
+
+
+def test_ticks_beyond_the_ends_of_an_axis_do_not_change_its_labels(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.set_xlim(0.01, 100.0)
+    formatter = scales.Numbers()
+    axes.xaxis.set_major_formatter(formatter)
+    assert formatter.format_ticks([1e-6, 0.01, 1.0, 1e8]) == ["", "0.01", "1", ""]

@@ -15,19 +15,21 @@ from analysis.pages.mc_variance import page as mc_variance
 from analysis.pages.overview import page as overview
 from analysis.pages.pictures import page as pictures
 from analysis.pages.provenance import page as provenance
+from analysis.pages.trials import page as trials
 
 
 @pytest.mark.parametrize(
     ("options", "module", "said"),
     [
-        ({"failed": 10**6}, overview, "No trial has finished"),
+        ({"failed": 10**6}, trials, "No trial has finished"),
+        ({"failed": 10**6}, overview, "nothing can be ranked"),
         ({"failed": 10**6}, elbo_vs_dimension, "there is no curve"),
         ({"failed": 10**6}, mc_variance, "no variance study"),
         ({"failed": 10**6}, pictures, "nothing to draw from"),
-        ({"state": "running", "running": 1}, overview, "This sweep is running"),
+        ({"state": "running", "running": 1}, trials, "This sweep is running"),
         ({"dims": (8,)}, elbo_vs_dimension, "one point is not a curve"),
         ({"trials": 1, "replicates": 1}, elbo_vs_dimension, "one point is not a curve"),
-        ({"trials": 1, "replicates": 1}, overview, "no search to show"),
+        ({"trials": 1, "replicates": 1}, trials, "no search to show"),
         ({"estimators": ("closed_form",)}, elbo_vs_dimension, "nothing to compare"),
         (NOTHING, mc_variance, "no variance study"),
         (NOTHING, mc_variance, "no gradient study"),
@@ -64,6 +66,6 @@ def test_an_empty_sweep_has_a_report(tmp_path: Path) -> None:
     data = sweep(tmp_path, trials=1)
     empty = {name: getattr(data, name).head(0) for name in tables.TABLES}
     data = tables.Sweep(**{**vars(data), **empty})
-    assert "no trial yet" in notes(overview.page(data))
+    assert "no trial yet" in notes(trials.page(data))
     for build in report.PAGES.values():
         draw(build(data))

@@ -10,7 +10,7 @@ import numpy as np
 from report_pages import sweep
 
 from analysis import tables
-from analysis.document.blocks import Findings, Page
+from analysis.document.blocks import Findings, Opening, Page
 from analysis.pages.common import with_dimension
 from analysis.pages.overview import answers
 from analysis.statistics.answers import best_bound, studied_dimension
@@ -19,9 +19,12 @@ from analysis.wording import interval
 
 
 def test_the_report_opens_with_its_answers(pages: list[Page], run: Path) -> None:
-    findings = pages[0].blocks[0]
+    opening, findings = pages[0].blocks[:2]
+    assert isinstance(opening, Opening)
     assert isinstance(findings, Findings)
-    text = " ".join(findings.sentences)
+    assert [question for question, _ in opening.answers] == ["Which D?", "Which KL estimator?", "Which L?"]
+    sentences = [*(sentence for _, sentence in opening.answers), *findings.sentences]
+    text = " ".join(sentences)
     data = tables.load(run)
     best = best_bound(data).iloc[0]
     assert f"The best test ELBO is {interval(best['estimate'], best['low'], best['high'])} nats" in text
@@ -31,7 +34,7 @@ def test_the_report_opens_with_its_answers(pages: list[Page], run: Path) -> None
     assert re.search(r"losed form (is better than|and|from) Monte Carlo \(k1\)", text)
     assert re.search(r"falls as L to the power −(1\.0|0\.9)", text)
     assert "2 trials are suspect" in text
-    assert all(sentence.endswith(".") for sentence in findings.sentences)
+    assert all(sentence.endswith(".") for sentence in sentences)
 
 
 def test_enough_draws_leave_a_tenth_of_the_variance_between_seeds(tmp_path: Path) -> None:

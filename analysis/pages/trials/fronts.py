@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 
 from analysis import figures, statistics
-from analysis.document.blocks import Block, Figure, Heading, Panel, Table
+from analysis.document.blocks import Block, Figure, Heading, Note, Panel, Table
 from analysis.tables import Sweep
 from analysis.tables.columns import BOUND, DIMENSION, FINISHED
-from analysis.wording import axis, count, figure
+from analysis.wording import axis, count, figure, listed
+
+FEWEST = 4
+"""Trials of a front: fewer nearly all lie on it."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +48,22 @@ NOISE = Cost(
 
 def blocks(sweep: Sweep) -> list[Block]:
     """Bound against seconds of training, and against the Monte Carlo variance of the ELBO."""
-    panels, said, written = [], [], []
+    panels, said, written, few = [], [], [], []
     for cost, trials in _costs(sweep):
         marked = statistics.pareto_front(
             trials[["trial", DIMENSION, BOUND, cost.column]], maximise=[BOUND], minimise=[cost.column]
         )
         marked = marked[np.isfinite(marked[BOUND]) & np.isfinite(marked[cost.column]) & (marked[cost.column] > 0)]
-        if len(marked) < 2:
+        if len(marked) < FEWEST:
+            few.append(cost.words)
             continue
         front = marked[marked["front"]].sort_values(cost.column)
         panels.append(_panel(marked, cost))
         said.append(_said(front, len(marked), cost))
         written.append(front.rename(columns={cost.column: "cost"}).assign(against=cost.column).drop(columns="front"))
+    heading = Heading("What a better bound costs", folded=True)
+    if few and not panels:
+        return [heading, Note(f"Fewer than {FEWEST} trials show the bound beside {listed(few)}: no front to draw.")]
     if not panels:
         return []
     caption = (
@@ -65,7 +72,7 @@ def blocks(sweep: Sweep) -> list[Block]:
     )
     text = "; ".join(said)
     return [
-        Heading("What a better bound costs"),
+        heading,
         Figure(tuple(panels), caption, f"{text[:1].upper()}{text[1:]}."),
         Table("pareto_front", pd.concat(written, ignore_index=True), "Trials on the fronts.", rows=24, folded=True),
     ]

@@ -17,7 +17,7 @@ def blocks(sweep: Sweep) -> list[Block]:
     """Seconds by component, summed over the trials."""
     table = statistics.time_shares(sweep.trials)
     table = table[table["seconds"] > 0].reset_index(drop=True)
-    heading = Heading("Where the time went")
+    heading = Heading("Where the time went", folded=True)
     if table.empty:
         return [heading, Note("No trial has reported its times.")]
     overhead = table[table["component"].isin(OVERHEAD)]["share"].sum()

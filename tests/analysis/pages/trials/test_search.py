@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from report_pages import sweep
 
-from analysis.document.blocks import Figure
-from analysis.pages.overview import search
+from analysis.document.blocks import Figure, Text
+from analysis.pages.trials import search
 from analysis.wording import listed
 
 
@@ -73,4 +73,6 @@ def test_a_confirmation_is_no_trial_of_the_search(folder: Path) -> None:
 
 def test_a_design_without_a_search_asks_no_such_question(folder: Path) -> None:
     data = sweep(folder / "design", variance_study=False, gradients=False, evidence=False)
-    assert "matters most" not in said(data)
+    _heading, text = search.blocks(data)
+    assert isinstance(text, Text)
+    assert "no search to show" in text.text

@@ -5,27 +5,13 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis import statistics
-from analysis.document.blocks import Block, Heading, Note, Table, Text, Tiles
-from analysis.pages.overview.time import duration
-from analysis.statistics.selection import OUTCOMES
+from analysis.document.blocks import Block, Heading, Note, Table, Text
 from analysis.tables import Sweep
 from analysis.tables.columns import FINISHED, varying
 from analysis.wording import count, figure, listed
 
-MOST_VALUES = 8
-"""Values of a setting that are written out; of more, the range."""
-
-
-def tiles(sweep: Sweep) -> Tiles:
-    """The few numbers that sum the sweep up."""
-    endings = statistics.outcomes(sweep.trials).groupby("outcome")["n"].sum()
-    items = [("trials", f"{len(sweep.trials):,}")]
-    items += [(name, f"{int(endings.get(name, 0)):,}") for name in OUTCOMES]
-    items.append(("replicates", f"{len(sweep.replicates):,}"))
-    seconds = sweep.info.get("seconds")
-    if isinstance(seconds, (int, float)):
-        items.append(("elapsed", duration(float(seconds))))
-    return Tiles(tuple(items))
+MOST_VALUES, RANGE = 8, 2
+"""Values of a setting that are written out; of more, the range: in a table, and in a line."""
 
 
 def blocks(sweep: Sweep) -> list[Block]:
@@ -46,7 +32,7 @@ def _settings(sweep: Sweep) -> list[Block]:
     varied = varying(sweep.trials)
     if not varied:
         return [Text(text + "No setting was varied.")]
-    rows = [(name, *_range(sweep.trials[name])) for name in varied]
+    rows = [(name, values_of(sweep.trials[name]), sweep.trials[name].nunique()) for name in varied]
     frame = pd.DataFrame(rows, columns=["key", "values", "distinct"])
     settings = count(len(varied), "setting was", "settings were")
     return [
@@ -56,18 +42,18 @@ def _settings(sweep: Sweep) -> list[Block]:
     ]
 
 
-def _range(values: pd.Series) -> tuple[str, int]:
-    """The values of a setting in words, and how many they are."""
+def values_of(values: pd.Series, most: int = MOST_VALUES) -> str:
+    """The values of a setting in words: all of a few, the range of many numbers."""
     distinct = values.dropna().unique()
-    if len(distinct) <= MOST_VALUES:
+    if len(distinct) <= most:
         try:
             ordered = sorted(distinct)
         except TypeError:
             ordered = list(distinct)
-        return ", ".join(figure(v) if isinstance(v, float) else str(v) for v in ordered), len(distinct)
+        return ", ".join(figure(v) if isinstance(v, float) else str(v) for v in ordered)
     if pd.api.types.is_numeric_dtype(values):
-        return f"{figure(float(values.min()))} to {figure(float(values.max()))}", len(distinct)
-    return ", ".join(map(str, distinct[:MOST_VALUES])) + ", …", len(distinct)
+        return f"{figure(float(values.min()))} to {figure(float(values.max()))}"
+    return ", ".join(map(str, distinct[:most])) + ", …"
 
 
 def _outcomes(sweep: Sweep) -> list[Block]:

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis import figures, statistics
-from analysis.document.blocks import Block, Figure, Heading, Panel, Table
+from analysis.document.blocks import Block, Figure, Heading, Panel, Table, Text
 from analysis.figures import theme
 from analysis.figures.scales import ticks_at
 from analysis.pages.common import spread
@@ -42,9 +42,14 @@ def blocks(sweep: Sweep, chosen: Headline) -> list[Block]:
         else "All trials, whatever their end."
     )
     caption += f" n = {count(len(sweep.trials), 'trial')}."
+    stands = wide[phases].sum(axis=1)
+    if len(panels) == 1 and stands.nunique() == 1:
+        same = Table("trials_per_dimension", table, "Trials and replicates per D and phase.", rows=40, folded=True)
+        confirmed = int((sweep.trials["phase"] == CONFIRM).sum())
+        return [Heading("How much stands behind each point"), Text(_sentence(stands, confirmed)), same]
     sentence = _sentence(wide[phases].sum(axis=1), int((sweep.trials["phase"] == CONFIRM).sum()))
     return [
-        Heading("How much stands behind each point"),
+        Heading("How much stands behind each point", folded=True),
         Figure(tuple(panels), caption, sentence),
         Table("trials_per_dimension", table, "Trials and replicates per D and phase.", rows=40, folded=True),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis import figures, statistics
-from analysis.document.blocks import Block, Figure, Heading, Note, Panel
+from analysis.document.blocks import Block, Figure, Heading, Note, Panel, Text
 from analysis.tables import Sweep
 from analysis.tables.columns import CONFIRM, FACTORIAL, FINISHED, RANK, SEARCH, unit_of
 from analysis.wording import count, figure, label, listed
@@ -23,6 +23,8 @@ def blocks(sweep: Sweep) -> list[Block]:
     history = statistics.search_history(searched, metric, maximise=mode == "max")
     if len(history) < 2:
         return [Heading("Search"), Note("Fewer than two trials have finished, so there is no search to show.")]
+    if (history["phase"] == FACTORIAL).all():
+        return [Heading("Search"), Text("The design set every trial, so their order tells nothing: no search to show.")]
     panels, said = [_history(history, metric)], [_best(history, metric)]
     caption = f"Trials in the order they were proposed. n = {count(len(history), 'finished trial')}."
     if len(objectives) > 1:
@@ -43,7 +45,7 @@ def blocks(sweep: Sweep) -> list[Block]:
     elif visited:
         said.append(_unknown(visited, designed=bool((history["phase"] == FACTORIAL).any())))
     text = "; ".join(said)
-    return [Heading("Search"), Figure(tuple(panels), caption, f"{text[:1].upper()}{text[1:]}.")]
+    return [Heading("Search", folded=True), Figure(tuple(panels), caption, f"{text[:1].upper()}{text[1:]}.")]
 
 
 def _objectives(sweep: Sweep) -> dict[str, str]:
