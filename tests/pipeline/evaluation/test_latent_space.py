@@ -64,9 +64,10 @@ def test_information_of_separate_and_of_equal_posteriors() -> None:
     [(20, 0.1, 5000, True), (1, 0.6, 5000, False), (2, 0.2, 300, False), (20, 0.1, 300, True)],
 )
 def test_information_is_between_its_bounds_where_the_aggregate_is_the_prior(
-    dim: int, scale: float, images: int, reaches_cap: bool
+    dim: int, scale: float, images: int, reaches_cap: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """q(z|x) = N(x, s^2) and x ~ N(0, 1 - s^2): q(z) = p(z) exactly, and I(x; z) = -D log s = 46.05 nats at D = 20."""
+    monkeypatch.setattr(latent_space, "DRAWN_IMAGES", 400)
     x = math.sqrt(1 - scale**2) * torch.randn(images, dim, generator=generator(5), dtype=torch.float64)
     vae, x = posteriors(x, scale) if dim <= 12 else wide(x, scale)
     carried = latent_space.measure(vae, x, generator())
