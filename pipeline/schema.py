@@ -18,6 +18,7 @@ from pydantic import BaseModel
 
 from pipeline.calibration.table import LIMIT
 from pipeline.config import ModelConfig, TrialConfig, flatten
+from pipeline.evaluation.latent_space import CAP_MARGIN
 from pipeline.probability.bounds import BOUNDS
 from pipeline.probability.gradients.registry import GRADIENT_ESTIMATORS
 from pipeline.probability.kl.registry import KL_ESTIMATORS
@@ -45,7 +46,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     generated: dict[str, Any] = {
         "configuration": _configuration(document["configuration"]["about"]),
         "kinds": _in_place(kinds(), document.get("kinds", {})),
-        "limits": {"calibration_z": LIMIT},
+        "limits": {"calibration_z": LIMIT, "information_margin": CAP_MARGIN},
     }
     kept = {key: value for key, value in document.items() if key not in {*generated, "tables"}}
     return {**kept, **generated, "tables": document["tables"]}

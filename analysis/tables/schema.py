@@ -27,3 +27,8 @@ TABLES: tuple[str, ...] = tuple(schema()["tables"])
 def calibration_limit() -> float:
     """Standard errors that an estimator may be away from its exact value before it counts as wrong."""
     return float(schema()["limits"]["calibration_z"])
+
+
+def information_margin() -> float:
+    """Nats below log N within which an estimate of I(x; z) from N images is a bound and no number."""
+    return float(schema()["limits"]["information_margin"])

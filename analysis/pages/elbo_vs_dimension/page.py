@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analysis.document.blocks import Block, Heading, Note, Page
-from analysis.pages.elbo_vs_dimension import comparison, counts, curve, parts, shares, which_dimension
+from analysis.pages.elbo_vs_dimension import blind, carried, comparison, counts, curve, parts, shares, which_dimension
 from analysis.statistics.headline import headline
 from analysis.tables import Sweep
 from analysis.tables.columns import BOUND
@@ -33,6 +33,8 @@ def page(sweep: Sweep) -> Page:
         blocks += [Heading("What the bound is made of, and where it is lost"), parts.parts(chosen)]
     blocks += [
         parts.table(chosen),
+        *blind.blocks(chosen),
+        *carried.blocks(chosen),
         *shares.blocks(sweep),
         *comparison.blocks(sweep, chosen),
         *counts.blocks(sweep, chosen),
