@@ -195,7 +195,7 @@ def _gaps(context: Context, annealed: Tensor | None) -> tuple[Rungs, list[str]]:
         candidates.append(annealed[: len(images)])
     log_px = _best(candidates)
     elbos = {"elbo of q": value["amortised elbo"], "elbo of the optimised q": value["local elbo"]}
-    impossible = ladder.violations(elbos, [ladder.Comparison(*elbos)])
+    impossible = ladder.violations(elbos, [ladder.Comparison("elbo of q", "elbo of the optimised q")])
     return {
         "approximation_gap": log_px - value["local elbo"],
         "amortisation_gap": value["local elbo"] - value["amortised elbo"],

@@ -7,6 +7,7 @@ import json
 from pipeline import schema
 from pipeline.calibration.table import LIMIT
 from pipeline.config import TrialConfig, flatten
+from pipeline.evaluation.latent_space import CAP_MARGIN
 from pipeline.variance.quantities import STUDIED
 
 
@@ -36,7 +37,8 @@ def test_every_kind_of_a_default_trial_has_words() -> None:
         if key in chosen:
             assert chosen[key] == names[0], "the first is the default"
     assert [entry["name"] for entry in kinds["quantity"]] == list(STUDIED)
-    assert schema.complete(json.loads(schema.SCHEMA.read_text(encoding="utf-8")))["limits"] == {"calibration_z": LIMIT}
+    limits = schema.complete(json.loads(schema.SCHEMA.read_text(encoding="utf-8")))["limits"]
+    assert limits == {"calibration_z": LIMIT, "information_margin": CAP_MARGIN}
 
 
 def test_a_kind_keeps_its_place_and_a_new_one_comes_last() -> None:
