@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from pipeline.calibration.rows import TOLERANCE_ULPS
 from pipeline.calibration.table import LIMIT
 from pipeline.config import ModelConfig, TrialConfig, flatten
+from pipeline.evaluation.latent_space import CAP_MARGIN
 from pipeline.probability.bounds import BOUNDS
 from pipeline.probability.gradients.registry import GRADIENT_ESTIMATORS
 from pipeline.probability.kl.registry import KL_ESTIMATORS
@@ -46,7 +47,7 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     generated: dict[str, Any] = {
         "configuration": _configuration(document["configuration"]["about"]),
         "kinds": _in_place(kinds(), document.get("kinds", {})),
-        "limits": {"calibration_z": LIMIT, "calibration_ulps": TOLERANCE_ULPS},
+        "limits": {"calibration_z": LIMIT, "calibration_ulps": TOLERANCE_ULPS, "information_margin": CAP_MARGIN},
     }
     kept = {key: value for key, value in document.items() if key not in {*generated, "tables"}}
     return {**kept, **generated, "tables": document["tables"]}

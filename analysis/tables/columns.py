@@ -17,7 +17,14 @@ FACTORIAL, SEARCH, REFINE, CONFIRM = "factorial", "search", "refine", "confirm"
 
 COUNTING = ("seed", "replicates", "first_replicate")
 """Leaves of the configuration that say how often a trial is repeated, not what it is."""
-UNITS = {"active_units": "units", "effective_sample_size": "draws", "pareto_k": "", "importance": ""}
+UNITS = {
+    "active_units": "units",
+    "effective_sample_size": "draws",
+    "pareto_k": "",
+    "pareto_k_unreliable": "",
+    "pareto_k_images": "images",
+    "importance": "",
+}
 """Units of metrics that are not nats, by the last part of their name."""
 
 

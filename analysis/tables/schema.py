@@ -32,3 +32,8 @@ def calibration_limit() -> float:
 def calibration_ulps() -> float:
     """Units in the last place that a deterministic estimate may be away from its exact value."""
     return float(schema()["limits"]["calibration_ulps"])
+
+
+def information_margin() -> float:
+    """Nats below log N within which an estimate of I(x; z) from N images is a bound and no number."""
+    return float(schema()["limits"]["information_margin"])

@@ -24,6 +24,8 @@ from pipeline.probability.schemes.registry import SCHEMES
 
 MANY = 10_000_000
 """More images, draws or steps than this are a slip of the pen."""
+LARGEST = 1e6
+"""Of a weight or a scale, whose least is the inverse: far beyond what makes sense, and float32 squares it safely."""
 Width = Annotated[int, Field(ge=1, le=65536)]
 Count = Annotated[int, Field(ge=1, le=MANY)]
 
@@ -200,7 +202,7 @@ class GaussianLikelihood(Frozen):
     """Each pixel is Gaussian around the decoder's output, with one standard deviation for all, in grey values."""
 
     name: Literal["gaussian"] = "gaussian"
-    scale: float = Field(1.0, gt=0)
+    scale: float = Field(1.0, ge=1 / LARGEST, le=LARGEST)
     learn_scale: bool = False
 
 
@@ -230,10 +232,10 @@ class ElboObjective(Frozen):
     num_samples: int = Field(1, ge=1, le=65536)
     """L: draws of z per image in each training step."""
     sampling: Scheme = SCHEME_NAMES[0]
-    beta: float = Field(1.0, ge=0)
+    beta: float = Field(1.0, ge=0, le=LARGEST)
     kl_warmup_epochs: int = Field(0, ge=0, le=100000)
     """The KL term's weight rises linearly from 0 to beta over so many epochs."""
-    free_bits: float = Field(0.0, ge=0)
+    free_bits: float = Field(0.0, ge=0, le=LARGEST)
     """Nats per latent dimension below which the KL is not penalised (Kingma et al. 2016)."""
 
 

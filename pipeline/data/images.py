@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Int64, Shaped, UInt8
 from torch import Tensor
 
 from pipeline.config import ConfigError, DataConfig
@@ -27,7 +27,7 @@ class ImageData:
     """One data set, ready to train on: levels 0 ... `levels` - 1 as uint8, all splits on one device.
 
     `train` holds levels whatever the binarization; with `dynamic` it is one fixed draw (for evaluation), and
-    `intensities` holds the grey values (0 ... 255) that `train_batch` draws from.
+    `intensities` holds the grey values that `train_batch` draws from: bytes where white is 255, else floats in [0, 1].
     """
 
     name: str
@@ -37,7 +37,7 @@ class ImageData:
     test: UInt8[Tensor, "test height width"]
     checksum: str
     """sha256 over the splits: two results with equal checksums saw the same pixels in the same splits."""
-    intensities: UInt8[Tensor, "train height width"] | None = None
+    intensities: Shaped[Tensor, "train height width"] | None = None
     train_labels: Int64[Tensor, " train"] | None = None
     validation_labels: Int64[Tensor, " validation"] | None = None
     test_labels: Int64[Tensor, " test"] | None = None
@@ -56,7 +56,8 @@ class ImageData:
         """Training images by index; with dynamic binarization their pixels are drawn anew from `generator`."""
         if self.intensities is None:
             return self.train[index]
-        grey = self.intensities[index].float() / 255
+        grey = self.intensities[index]
+        grey = grey if grey.is_floating_point() else grey.float() / 255
         return torch.bernoulli(grey, generator=generator).to(torch.uint8)
 
     def to(self, device: torch.device | str) -> ImageData:
@@ -103,16 +104,27 @@ def assemble(config: DataConfig, splits: dict[str, Split], full_scale: float) ->
             # A stream of its own per split: a shorter training split leaves the held-out draws as they are.
             generator = np.random.default_rng([config.split_seed, number])
             draws = generator.random(splits[name].pixels.shape, dtype=np.float32)
-            tensors[name] = torch.from_numpy((draws < splits[name].pixels / np.float32(full_scale)).astype(np.uint8))
+            tensors[name] = torch.from_numpy((draws < _share(splits[name].pixels, full_scale)).astype(np.uint8))
         if config.binarization == "dynamic":
-            grey = np.rint(255 * (splits["train"].pixels / full_scale)).astype(np.uint8)
-            intensities = torch.from_numpy(grey)
+            intensities = _grey(splits["train"].pixels, full_scale)
     labels: dict[str, Any] = {
         f"{name}_labels": None if split.labels is None else torch.from_numpy(np.asarray(split.labels, dtype=np.int64))
         for name, split in splits.items()
     }
     checksum = _checksum([*(tensors[name] for name in SPLITS), *([] if intensities is None else [intensities])])
     return ImageData(config.name, levels, checksum=checksum, intensities=intensities, **tensors, **labels)
+
+
+def _share(pixels: np.ndarray, full_scale: float) -> np.ndarray:
+    """The share of white of each pixel: the probability with which it is drawn white."""
+    return np.asarray(pixels / np.float32(full_scale))
+
+
+def _grey(pixels: np.ndarray, full_scale: float) -> Tensor:
+    """The same shares for `train_batch`; bytes of 255ths stay bytes, which take a quarter of the memory."""
+    whole = pixels.dtype == np.uint8 and full_scale == 255
+    grey = pixels if whole else _share(pixels, full_scale).astype(np.float32).clip(max=1)
+    return torch.from_numpy(np.array(grey))
 
 
 def quantise(pixels: np.ndarray, levels: int, full_scale: float) -> Tensor:

@@ -7,7 +7,6 @@ full_scale               optional scalar: the value of white (default 255 for ui
 
 from __future__ import annotations
 
-import math
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,9 @@ import numpy as np
 
 from pipeline.config import ConfigError
 from pipeline.data.splits import SPLITS
+
+LARGEST = 1e30
+"""Of `full_scale`, and the inverse of the least: float32 divides by it."""
 
 
 class Arrays(NamedTuple):
@@ -66,8 +68,10 @@ def _full_scale(path: Path, arrays: dict[str, np.ndarray], names: list[str]) -> 
     if "full_scale" not in arrays:
         return 255 if arrays[names[0]].dtype == np.uint8 else 1
     value = arrays["full_scale"]
-    if value.size != 1 or value.dtype.kind not in "uif" or not 0 < value.item() < math.inf:
-        raise ConfigError(f"data.name: {path}: 'full_scale' must be one positive number, got {value!r}")
+    if value.size != 1 or value.dtype.kind not in "uif" or not 1 / LARGEST <= value.item() <= LARGEST:
+        raise ConfigError(
+            f"data.name: {path}: 'full_scale' must be one number from {1 / LARGEST:g} to {LARGEST:g}, got {value!r}"
+        )
     return float(value.item())
 
 

@@ -16,11 +16,12 @@ from torch import Tensor
 from pipeline.config import EvaluationConfig
 from pipeline.evaluation import annealing, ladder, latent_space, prior_study
 from pipeline.evaluation import gaps as local_posterior
+from pipeline.evaluation.summary import bits, means, pareto
 from pipeline.model.draws import Progress, draw_terms
 from pipeline.model.vae import MAX_DECODES, VAE
 from pipeline.probability import sampling
 from pipeline.probability.bounds import log_mean_exp
-from pipeline.probability.diagnostics import bits_per_dim, effective_sample_size, pareto_k
+from pipeline.probability.diagnostics import effective_sample_size, pareto_k
 
 Rungs = dict[str, Float[Tensor, " image"]]
 
@@ -89,18 +90,15 @@ def evaluate(
         measured = _ladder(context)
         rungs = measured.rungs
         suspect = ladder.violations(rungs, ladder.comparisons(config.num_importance_samples))
-        metrics = _means(rungs | measured.tails) | _bits_per_dim(rungs, vae.num_pixels)
-        metrics |= _latent_space(context)
+        metrics, carried = _latent_space(context)
         annealed = _annealed(context)
-        if annealed is not None:
-            best = f"iwae_{context.largest_inner}"
-            subset = {best: rungs[best][: len(annealed)], "ais": annealed}
-            suspect += ladder.violations(subset, [ladder.Comparison(best, "ais")])
-            metrics |= _means({"ais": annealed}) | _bits_per_dim({"ais": annealed}, vae.num_pixels)
-        metrics |= _means(_gaps(context, annealed))
+        # AIS from q and IWAE-K are both lower bounds: neither must exceed the other, so no comparison is made.
+        bounds = rungs if annealed is None else rungs | {"ais": annealed}
+        gaps, impossible = _gaps(context, annealed)
         rows, prior = _evidence(context, measured, annealed)
-        metrics |= _means(prior)
-    return Evaluation(metrics, rows, suspect)
+        summary = means(bounds | measured.tails | carried | gaps | prior)
+        metrics |= summary.metrics | bits(bounds, vae.num_pixels) | pareto(measured.pareto_k)
+    return Evaluation(metrics, rows, list(dict.fromkeys([*suspect, *impossible, *summary.reasons])))
 
 
 # --- the bound ladder -----------------------------------------------------------------------------------------------
@@ -114,7 +112,9 @@ class Measured:
     spreads: dict[int, Tensor]
     """Standard deviation of the K-sample bound over blocks of K draws, by K; only where there are two blocks."""
     tails: Rungs
-    """Diagnostics of the importance weights of the largest K."""
+    """Effective sample size of the importance weights of the largest K."""
+    pareto_k: Float[Tensor, " tail_image"]
+    """Shape of the tail of these weights; NaN where there is none to fit."""
 
 
 def _ladder(context: Context) -> Measured:
@@ -125,7 +125,8 @@ def _ladder(context: Context) -> Measured:
     generator = context.generator("ladder")
     rungs: dict[str, list[Tensor]] = {}
     spreads: dict[int, list[Tensor]] = {}
-    tails: dict[str, list[Tensor]] = {}
+    shapes: list[Tensor] = []
+    sizes: list[Tensor] = []
     done = 0
     for x in context.images.split(max(1, min(MAX_DECODES, MAX_TERMS // num_draws))):
         terms = draw_terms(vae, x, vae.posterior(x), num_draws, generator)
@@ -136,14 +137,15 @@ def _ladder(context: Context) -> Measured:
                 spreads.setdefault(size, []).append(ladder.importance_blocks(terms.log_weights, size).std(0))
         if done < TAIL_IMAGES:
             log_weights = terms.log_weights[: context.largest_inner, : TAIL_IMAGES - done]
-            tails.setdefault("pareto_k", []).append(pareto_k(log_weights).to(log_weights.device))
-            tails.setdefault("effective_sample_size", []).append(effective_sample_size(log_weights))
+            shapes.append(pareto_k(log_weights))
+            sizes.append(effective_sample_size(log_weights))
         done += len(x)
         context.progress("bound ladder", done / len(context.images))
     return Measured(
         {name: torch.cat(parts) for name, parts in rungs.items()},
         {size: torch.cat(parts) for size, parts in spreads.items()},
-        {name: torch.cat(parts) for name, parts in tails.items()},
+        {"effective_sample_size": torch.cat(sizes)},
+        torch.cat(shapes),
     )
 
 
@@ -165,11 +167,11 @@ def _annealed(context: Context) -> Float[Tensor, " image"] | None:
 # --- where the bound is lost, what z carries ------------------------------------------------------------------------
 
 
-def _gaps(context: Context, annealed: Tensor | None) -> Rungs:
-    """Measure the approximation and the amortisation gap of the first `gap_images` images.
+def _gaps(context: Context, annealed: Tensor | None) -> tuple[Rungs, list[str]]:
+    """Measure the approximation and the amortisation gap of the first `gap_images` images; and what contradicts them.
 
     log p(x) is the best bound at hand, by its mean: importance weighting from q or from q*, or AIS where it was run on
-    all these images. A better one would only widen the approximation gap.
+    all these images. A better one would only widen the approximation gap. q and q* share their noise.
     """
     vae, config = context.vae, context.config
     generator = context.generator("gaps")
@@ -178,31 +180,39 @@ def _gaps(context: Context, annealed: Tensor | None) -> Rungs:
     images = context.images[: config.gap_images]
     for x in images.split(GAP_CHUNK) if len(images) else ():
         best = local_posterior.optimise(vae, x, config.gap_steps, generator)
+        noise = generator.get_state()
         for name, q in (("amortised", vae.posterior(x)), ("local", best)):
+            generator.set_state(noise)
             log_weights = draw_terms(vae, x, q, num_draws, generator).log_weights
             parts.setdefault(f"{name} elbo", []).append(log_weights.mean(0))
             parts.setdefault(f"{name} log p", []).append(log_mean_exp(log_weights))
         context.progress("gaps", len(torch.cat(parts["local elbo"])) / len(images))
     if not parts:
-        return {}
+        return {}, []
     value = {name: torch.cat(part) for name, part in parts.items()}
     candidates = [value["amortised log p"], value["local log p"]]
     if annealed is not None and len(annealed) >= len(images):
         candidates.append(annealed[: len(images)])
     log_px = _best(candidates)
+    elbos = {"elbo of q": value["amortised elbo"], "elbo of the optimised q": value["local elbo"]}
+    impossible = ladder.violations(elbos, [ladder.Comparison("elbo of q", "elbo of the optimised q")])
     return {
         "approximation_gap": log_px - value["local elbo"],
         "amortisation_gap": value["local elbo"] - value["amortised elbo"],
-    }
+    }, impossible
 
 
-def _latent_space(context: Context) -> dict[str, float]:
+def _latent_space(context: Context) -> tuple[dict[str, float], Rungs]:
+    """Counts and caps, which are no means over images, and what is one."""
     if len(context.images) < 2:
-        return {}
+        return {}, {}
     carried = latent_space.measure(context.vae, context.images, context.generator("latent space"))
     context.progress("latent space", 1.0)
-    parts = {"mutual_information": carried.mutual_information, "aggregate_kl": carried.aggregate_kl}
-    return {"active_units": float(carried.active_units)} | _means(parts)
+    counts = {
+        "active_units": float(carried.active_units),
+        "mutual_information_cap": carried.mutual_information_cap,
+    }
+    return counts, carried.values
 
 
 # --- log p(x) of single images, by number of draws ------------------------------------------------------------------
@@ -255,25 +265,3 @@ def _reference(context: Context, x: Tensor, others: list[Tensor]) -> Float[Tenso
 
 def _best(bounds: list[Float[Tensor, " image"]]) -> Float[Tensor, " image"]:
     return max(bounds, key=lambda bound: float(bound.mean()))
-
-
-# --- scalars --------------------------------------------------------------------------------------------------------
-
-
-def _means(rungs: Rungs) -> dict[str, float]:
-    """Take means over images, with `.standard_error`; what is not a number is left out."""
-    metrics = {}
-    for name, value in rungs.items():
-        metrics[name], metrics[f"{name}.standard_error"] = ladder.mean_over_images(value)
-    return {name: value for name, value in metrics.items() if value == value}
-
-
-def _bits_per_dim(rungs: Rungs, num_pixels: int) -> dict[str, float]:
-    """Turn rungs into bits per dimension: `bits_per_dim` is the ELBO's, other rungs carry their name before it."""
-    bits: Rungs = {}
-    for name, value in rungs.items():
-        if name in ("elbo", "ais") or name.startswith("iwae_"):
-            scaled = bits_per_dim(value, num_pixels)
-            assert isinstance(scaled, Tensor)
-            bits["bits_per_dim" if name == "elbo" else f"{name}_bits_per_dim"] = scaled
-    return _means(bits)

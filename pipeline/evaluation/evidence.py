@@ -28,6 +28,8 @@ Draw = Callable[[int], Float[Tensor, "sample batch"]]
 """Takes n, gives log-weights of n new independent draws for every image."""
 LogDensity = Callable[[Float[Tensor, "sample batch latent"]], Float[Tensor, "sample batch"]]
 """Takes z, gives a log-density of it for every image."""
+LARGEST_GRID = 5_000_000
+"""Points of a quadrature for each image, at most."""
 
 
 @dataclass(frozen=True)
@@ -161,41 +163,76 @@ def quadrature(
     *,
     num_points: int = 129,
     half_width: float = 8.0,
+    tolerance: float = 1e-6,
     chunk: int = 4096,
 ) -> Evidence:
     """log of the integral of p(x, z) over z, D <= 2, by the trapezium rule on a grid of loc +- half_width * scale.
 
     The rule converges exponentially for a smooth integrand once the spacing (2 half_width / (num_points - 1) scales) is
-    below its standard deviation. `loc = 0, scale = 1` covers a standard normal prior; a narrow posterior is reached
-    with fewer points by its own location and scale.
+    below its standard deviation. The spacing is halved until that changes no image's value by more than `tolerance`
+    nats (beyond rounding). `loc = 0, scale = 1` covers a standard normal prior; a narrow posterior is reached with
+    fewer points by its own location and scale. A second mode narrower than the last spacing can go unseen.
+
+    Args:
+        log_joint: z -> log p(x, z), for every image.
+        loc: centre of each image's grid.
+        scale: its unit of length, per dimension.
+        num_points: points a dimension to begin with.
+        half_width: where the grid ends, in scales.
+        tolerance: largest change of a value, in nats, when the spacing is halved for the last time.
+        chunk: points evaluated at once.
 
     Returns:
         `standard_error` is an error estimate and not a deviation: the difference to the grid of every second point plus
         the share of the mass that lies on the edge of the grid.
+
+    Raises:
+        ValueError: D above 2, no odd `num_points`, or no convergence within LARGEST_GRID points.
     """
-    batch, latent_dim = loc.shape
+    latent_dim = loc.shape[1]
     if latent_dim > 2:
         raise ValueError(f"quadrature needs a latent_dim of at most 2, got {latent_dim}")
     if num_points < 5 or num_points % 2 == 0:
         raise ValueError(f"num_points must be odd and at least 5, got {num_points}")
+    while True:
+        fine, change, edge, rounding = _on_grid(log_joint, loc, scale, num_points, half_width, chunk)
+        if bool((change <= tolerance + rounding).all()):
+            return Evidence(fine, change + edge, "estimate", num_points**latent_dim)
+        cut = float(edge.max()) > 0.5
+        if cut or (2 * num_points - 1) ** latent_dim > LARGEST_GRID:
+            raise ValueError(
+                f"quadrature needs values that change by at most {tolerance:g} nats where the spacing is halved, got "
+                f"{float(change.max()):.3g} at {num_points} points a dimension"
+                + (", and the mass on the grid's edge" if cut else "")
+                + "; give it the posterior's own loc and scale"
+            )
+        num_points = 2 * num_points - 1
+
+
+def _on_grid(
+    log_joint: LogDensity, loc: Tensor, scale: Tensor, num_points: int, half_width: float, chunk: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """For each image: the log-integral, its change from every second point, the share of the edge, rounding's size."""
+    batch, latent_dim = loc.shape
     axis = torch.linspace(-half_width, half_width, num_points, dtype=torch.float64, device=loc.device)
     # Logarithms of the sums over all points, every second point, and the edge.
     totals = torch.full((3, batch), -torch.inf, dtype=torch.float64, device=loc.device)
-    start = 0
+    start, epsilon = 0, 0.0
     for size in chunks(num_points**latent_dim, chunk):
         flat = torch.arange(start, start + size, device=loc.device)
         start += size
         index = torch.stack([flat // num_points**d % num_points for d in range(latent_dim)], dim=-1)
         z = loc + scale * axis[index].to(loc.dtype).unsqueeze(1)
-        value = log_joint(z).to(torch.float64)
+        value = log_joint(z)
+        epsilon, value = torch.finfo(value.dtype).eps, value.to(torch.float64)
         edge = ((index == 0) | (index == num_points - 1)).any(-1)
         for row, mask in enumerate((torch.ones_like(edge), (index % 2 == 0).all(-1), edge)):
             if mask.any():
                 totals[row] = torch.logaddexp(totals[row], value[mask].logsumexp(0))
     log_cell = latent_dim * math.log(2 * half_width / (num_points - 1)) + scale.to(torch.float64).log().sum(-1)
     fine, coarse, edges = totals
-    error = (coarse + latent_dim * math.log(2) - fine).abs() + (edges - fine).exp()
-    return Evidence(fine + log_cell, error, "estimate", num_points**latent_dim)
+    change = (coarse + latent_dim * math.log(2) - fine).abs()
+    return fine + log_cell, change, (edges - fine).exp(), 16 * epsilon * fine.abs()
 
 
 def chunks(total: int, chunk: int) -> Iterator[int]:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.distributions import (
     Distribution,
@@ -87,6 +87,27 @@ def log_aggregate_posterior(
     size = max(1, max_pairs // q.batch_shape[0])
     log_prob = [torch.logsumexp(q.log_prob(block.unsqueeze(1)), dim=1) for block in z.split(size)]
     return torch.cat(log_prob) - math.log(q.batch_shape[0])
+
+
+def log_aggregate_of_others(
+    q: Distribution, z: Float[Tensor, "draw dim"], own: Int64[Tensor, " draw"], max_pairs: int = 1 << 20
+) -> tuple[Float[Tensor, " draw"], Float[Tensor, " draw"]]:
+    """log q(z), and the same without the image that a draw comes from: log mean over n != own of q(z|x_n).
+
+    Raises:
+        ValueError: fewer than 2 images.
+    """
+    images = q.batch_shape[0]
+    if images < 2:
+        raise ValueError(f"leaving an image out needs at least 2 images, got {images}")
+    size = max(1, max_pairs // images)
+    every, others = [], []
+    for block, number in zip(z.split(size), own.split(size), strict=True):
+        log_prob = q.log_prob(block.unsqueeze(1))
+        every.append(torch.logsumexp(log_prob, dim=1))
+        # Not by subtraction from the sum: a draw's own image is often nearly all of it.
+        others.append(torch.logsumexp(log_prob.scatter(1, number.unsqueeze(1), -math.inf), dim=1))
+    return torch.cat(every) - math.log(images), torch.cat(others) - math.log(images - 1)
 
 
 @register_kl(MultivariateNormal, Independent)

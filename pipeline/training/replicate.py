@@ -16,10 +16,10 @@ from pipeline.data.images import ImageData
 from pipeline.model.vae import VAE, build_vae
 from pipeline.probability.closed_forms import has_closed_form_kl
 from pipeline.probability.sampling import replicate_seed
-from pipeline.training.objectives import build_objective
+from pipeline.training.objectives import Iwae, build_objective
 from pipeline.training.precision import tf32
 from pipeline.training.schedules import kl_weight
-from pipeline.training.validation import bound_row, validate
+from pipeline.training.validation import bound_row, importance_bound, validate
 
 TRAIN_QUANTITIES = ("loss", "elbo", "reconstruction", "kl", "bits_per_dim")
 
@@ -50,7 +50,8 @@ class Replicate:
         self.step = 0
         self.seconds = 0.0
         self.rows: list[Row] = []
-        self.best_elbo = -math.inf
+        self.trained_bound = trained_bound(config)
+        self.best_bound = -math.inf
         self.best_epoch = 0
         self.best_weights: dict[str, Tensor] = {}
 
@@ -72,15 +73,24 @@ class Replicate:
         """Validate after an epoch whose training gave `trained` and took `seconds`, and keep weights that are best."""
         started = time.perf_counter()
         row: Row = {"replicate": self.number, "epoch": epoch, "step": self.step, **trained}
-        row |= validate(self.vae, self.data.validation, closed_form=self.closed_form, seed=self.seed("validation"))
-        if not math.isfinite(row["validation.elbo"]):
-            raise self._diverged(f"validation.elbo is {row['validation.elbo']} after step {self.step}", epoch)
-        if row["validation.elbo"] > self.best_elbo:
-            self.best_elbo, self.best_epoch = row["validation.elbo"], epoch
+        row |= self._validate()
+        for name in ("validation.elbo", self.trained_bound):
+            if not math.isfinite(row[name]):
+                raise self._diverged(f"{name} is {row[name]} after step {self.step}", epoch)
+        if row[self.trained_bound] > self.best_bound:
+            self.best_bound, self.best_epoch = row[self.trained_bound], epoch
             self.best_weights = {key: value.detach().clone() for key, value in self.vae.state_dict().items()}
         self.seconds += seconds + time.perf_counter() - started
         row |= {"training.learning_rate": self.config.training.learning_rate, "seconds": self.seconds}
         self.rows.append(row)
+        return row
+
+    def _validate(self) -> Row:
+        images, seed = self.data.validation, self.seed("validation")
+        row: Row = dict(validate(self.vae, images, closed_form=self.closed_form, seed=seed))
+        if isinstance(self.objective, Iwae):
+            size = self.objective.num_importance_samples
+            row[self.trained_bound] = importance_bound(self.vae, images, size, seed=self.seed("validation bound"))
         return row
 
     def _train(self, epoch: int) -> Row:
@@ -148,7 +158,7 @@ class Replicate:
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.get_state(),
             "best_weights": self.best_weights,
-            "plain": {key: getattr(self, key) for key in ("step", "seconds", "rows", "best_elbo", "best_epoch")},
+            "plain": {key: getattr(self, key) for key in ("step", "seconds", "rows", "best_bound", "best_epoch")},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -157,7 +167,20 @@ class Replicate:
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"])
         self.best_weights = {key: value.to(self.device) for key, value in state["best_weights"].items()}
-        vars(self).update(state["plain"])
+        plain = dict(state["plain"])
+        if "best_elbo" in plain:  # an older checkpoint, which chose by the ELBO whatever was trained
+            elbo = plain.pop("best_elbo")
+            plain["best_bound"] = elbo if self.trained_bound == "validation.elbo" else -math.inf
+        vars(self).update(plain)
+
+
+def trained_bound(config: TrialConfig) -> str:
+    """The column of the history by which the best epoch is chosen: IWAE's own bound, and the ELBO of any other.
+
+    A beta, free bits or a warm-up change what is minimised, but not the bound that is wanted.
+    """
+    objective = config.objective
+    return f"validation.iwae_{objective.num_importance_samples}" if objective.name == "iwae" else "validation.elbo"
 
 
 def initial_vae(config: TrialConfig, data: ImageData, number: int, max_decodes: int | None = None) -> VAE:

@@ -35,7 +35,8 @@ def training_curves(rows: Sequence[Mapping[str, float | None]], path: Path) -> N
     picture = Image.new("RGB", (width, height), "white")
     left, top, right, bottom = (SHARPNESS * margin for margin in CURVE_MARGINS)
     field = (width - left - right, height - top - bottom)
-    picture.paste(_field(lines, field, x_axis, y_axis), (left, top))  # of its own: lines are cut at its edge
+    best = {number: _best_epoch(rows, number) for number in _replicates(rows)}
+    picture.paste(_field(lines, best, field, x_axis, y_axis), (left, top))  # of its own: lines are cut at its edge
     _axes(ImageDraw.Draw(picture), (left, top), field, x_axis, y_axis)
     small = picture.resize(CURVE_SIZE, Image.Resampling.BOX)
     write_atomic(path, lambda file: small.save(file, format="PNG"))
@@ -50,23 +51,38 @@ def _curve(rows: Sequence[Mapping[str, float | None]], name: str, number: float 
     return [(float(x), float(y)) for x, y in points if x is not None and y is not None and math.isfinite(y)]
 
 
+def _best_epoch(rows: Sequence[Mapping[str, float | None]], number: float | None) -> float | None:
+    """The epoch with the replicate's best validation bound: IWAE's own where that was trained, else bits per dimension.
+
+    None where none is known.
+    """
+    own = [row for row in rows if row["replicate"] == number]
+    names = {name for row in own for name in row}
+    name = next((name for name in sorted(names) if name.startswith("validation.iwae_")), "validation.bits_per_dim")
+    sign = -1.0 if name == "validation.bits_per_dim" else 1.0
+    points = _curve(own, name, number)
+    return max(points, key=lambda point: sign * point[1])[0] if points else None
+
+
 def _field(
     lines: Mapping[tuple[str, float | None], list[tuple[float, float]]],
+    best: Mapping[float | None, float | None],
     size: tuple[int, int],
     x_axis: tuple[float, float],
     y_axis: tuple[float, float],
 ) -> Image.Image:
-    """The field of the picture: grid and lines, without labels."""
+    """The field of the picture: grid, lines, and a dot at each replicate's best epoch, without labels."""
     field = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(field)
     for tick in ticks(*y_axis):
         height = _place(tick, y_axis, size[1], upwards=True)
         pen.line([(0, height), (size[0], height)], fill=(223, 227, 232), width=SHARPNESS)
-    for (name, _), line in lines.items():
+    for (name, number), line in lines.items():
         places = [(_place(x, x_axis, size[0]), _place(y, y_axis, size[1], upwards=True)) for x, y in line]
         pen.line(places, fill=CURVES[name], width=SHARPNESS + 1)
-        if places and name.startswith("validation."):
-            pen.circle(max(places, key=lambda place: place[1]), 4 * SHARPNESS, fill=CURVES[name])  # y points down
+        for place in (place for (epoch, _), place in zip(line, places) if epoch == best[number]):
+            if name.startswith("validation."):
+                pen.circle(place, 4 * SHARPNESS, fill=CURVES[name])
     return field
 
 

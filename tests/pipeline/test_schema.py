@@ -8,6 +8,7 @@ from pipeline import schema
 from pipeline.calibration.rows import TOLERANCE_ULPS
 from pipeline.calibration.table import LIMIT
 from pipeline.config import TrialConfig, flatten
+from pipeline.evaluation.latent_space import CAP_MARGIN
 from pipeline.variance.quantities import STUDIED
 
 
@@ -37,9 +38,11 @@ def test_every_kind_of_a_default_trial_has_words() -> None:
         if key in chosen:
             assert chosen[key] == names[0], "the first is the default"
     assert [entry["name"] for entry in kinds["quantity"]] == list(STUDIED)
-    assert schema.complete(json.loads(schema.SCHEMA.read_text(encoding="utf-8")))["limits"] == {
+    limits = schema.complete(json.loads(schema.SCHEMA.read_text(encoding="utf-8")))["limits"]
+    assert limits == {
         "calibration_z": LIMIT,
         "calibration_ulps": TOLERANCE_ULPS,
+        "information_margin": CAP_MARGIN,
     }
 
 

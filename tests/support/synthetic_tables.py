@@ -117,8 +117,13 @@ def _test_metrics(elbo: Any, kl: Any, d: Any, rng: np.random.Generator) -> dict[
         metrics[f"test.iwae_{k}"] = elbo + 0.35 * np.sqrt(d) * (1.0 - k**-0.5) + 0.01 * rng.normal(size=count)
     metrics["test.effective_sample_size"] = 512.0 / (1.0 + 0.3 * d)
     metrics["test.active_units"] = np.minimum(d, 11.0)
-    metrics["test.mutual_information"] = kl * 0.95
-    metrics["test.aggregate_kl"] = kl * 0.05
+    metrics["test.pareto_k"] = 0.1 + 0.02 * d
+    metrics["test.pareto_k_unreliable"] = 0.005 * d
+    metrics["test.mutual_information"] = np.minimum(kl * 0.95, np.log(269.0) - 0.01)
+    metrics["test.mutual_information_upper"] = kl
+    metrics["test.mutual_information_cap"] = np.full(count, np.log(269.0))
+    metrics["test.aggregate_kl"] = kl - metrics["test.mutual_information"]
+    metrics["test.aggregate_kl_lower"] = np.zeros(count)
     metrics["test.approximation_gap"] = 0.3 + 0.05 * d
     metrics["test.amortisation_gap"] = 0.8 + 0.10 * d
     return metrics

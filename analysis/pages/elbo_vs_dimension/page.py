@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.document.blocks import Block, Heading, Note, Page
-from analysis.pages.elbo_vs_dimension import comparison, curve, parts, shares, which_dimension
+from analysis.pages.elbo_vs_dimension import blind, carried, comparison, curve, parts, shares, which_dimension
 from analysis.statistics.headline import headline
 from analysis.tables import Sweep
 from analysis.wording import listed
@@ -35,6 +35,8 @@ def page(sweep: Sweep) -> Page:
         blocks += [Heading("What the bound is made of, and where it is lost", folded=True), parts.parts(chosen)]
     blocks += [
         parts.table(chosen),
+        *blind.blocks(chosen),
+        *carried.blocks(chosen),
         *shares.blocks(sweep),
         *comparison.blocks(sweep, chosen),
     ]

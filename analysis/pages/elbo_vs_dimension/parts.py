@@ -13,7 +13,7 @@ from analysis.pages.elbo_vs_dimension.curve import against_dimension
 from analysis.statistics.comparisons import LEVEL, student_p_value
 from analysis.statistics.headline import Headline
 from analysis.tables.columns import BOUND, DIMENSION
-from analysis.wording import interval, listed
+from analysis.wording import figure, interval, listed
 
 UNITS, APPROXIMATION, AMORTISATION = "test.active_units", "test.approximation_gap", "test.amortisation_gap"
 MULTIPLES = {
@@ -29,7 +29,7 @@ MULTIPLES = {
 def parts(chosen: Headline) -> Figure:
     """A panel for each part of the bound that the sweep measured."""
     titles = dict(MULTIPLES)
-    iwae = _largest_iwae(chosen.replicates)
+    iwae = largest_iwae(chosen.replicates)
     if iwae is not None:
         titles[iwae] = f"IWAE bound, K = {iwae.rpartition('_')[2]}"
     means = {name: chosen.means(name) for name in titles}
@@ -49,7 +49,7 @@ def parts(chosen: Headline) -> Figure:
     return Figure(panels, caption, _sentence(chosen, means))
 
 
-def _largest_iwae(replicates: pd.DataFrame) -> str | None:
+def largest_iwae(replicates: pd.DataFrame) -> str | None:
     """The metric of the IWAE bound with the most importance samples."""
     names = [name for name in map(str, replicates.columns) if name.startswith("test.iwae_")]
     names = [name for name in names if name.rpartition("_")[2].isdigit()]
@@ -79,7 +79,23 @@ def _sentence(chosen: Headline, means: dict[str, pd.DataFrame]) -> str:
     if APPROXIMATION in ends and AMORTISATION in ends:
         gaps = {value: ends[value][1] for value in (APPROXIMATION, AMORTISATION)}
         text += f"; at D = {last[DIMENSION]:g} {_larger(gaps)}"
-    return text + "."
+    return f"{text}.{_impossible(means)}"
+
+
+def _impossible(means: dict[str, pd.DataFrame]) -> str:
+    """A warning of gaps whose mean is below zero by more than their seeds' noise; "" where there is none."""
+    said = []
+    for value in (APPROXIMATION, AMORTISATION):
+        rows = means[value]
+        if not rows.empty:
+            below = rows[(rows["mean"] < 0) & ~(rows["high"] >= 0)]
+            said += [
+                f"the {MULTIPLES[value].lower()} at D = {row[DIMENSION]:g} is {figure(row['mean'])}"
+                for _, row in below.sort_values("mean").head(1).iterrows()
+            ]
+    if not said:
+        return ""
+    return f" No gap can be below zero: {listed(said)} nats, so the search for the best q ended too early."
 
 
 def _larger(gaps: dict[str, pd.Series]) -> str:
@@ -128,7 +144,7 @@ def _verb(singular: str, value: str) -> str:
 
 def table(chosen: Headline) -> Table:
     """Means with intervals of the bound and its parts, for each D and series."""
-    names = [name for name in (BOUND, *MULTIPLES, _largest_iwae(chosen.replicates)) if name]
+    names = [name for name in (BOUND, *MULTIPLES, largest_iwae(chosen.replicates)) if name]
     means = {name: rows for name in names if not (rows := chosen.means(name)).empty}
     long = pd.concat([rows.assign(metric=name) for name, rows in means.items()], ignore_index=True)[
         ["metric", DIMENSION, "series", "n", "mean", "standard_error", "low", "high"]

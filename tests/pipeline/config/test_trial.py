@@ -20,6 +20,7 @@ def one_line(tree: dict[str, Any]) -> str:
 
 
 IWAE = {"name": "iwae", "num_importance_samples": 4}
+GAUSSIAN = {"name": "gaussian"}
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,11 @@ IWAE = {"name": "iwae", "num_importance_samples": 4}
         ({"objective": IWAE | {"num_importance_samples": 0}}, "num_importance_samples: must be at least 1, got 0"),
         ({"objective": IWAE | {"beta": 2.0}}, "objective.beta: unknown key, got 2.0"),
         ({"objective": {"beta": -0.1}}, "objective.beta: must be at least 0, got -0.1"),
+        ({"objective": {"beta": 1e300}}, "objective.beta: must be at most 1000000, got 1e+300"),
+        ({"objective": {"free_bits": 1e300}}, "objective.free_bits: must be at most 1000000, got 1e+300"),
+        ({"model": {"likelihood": GAUSSIAN | {"scale": 1e-20}}}, "likelihood.scale: must be at least 1e-06, got 1e-20"),
+        ({"model": {"likelihood": GAUSSIAN | {"scale": 1e20}}}, "likelihood.scale: must be at most 1000000, got 1e+20"),
+        ({"model": {"likelihood": GAUSSIAN | {"scale": 0}}}, "likelihood.scale: must be at least 1e-06, got 0"),
         ({"objective": {"num_samples": 6, "sampling": "sobol"}}, "must be a power of two with"),
         ({"objective": {"num_samples": 3, "sampling": "antithetic"}}, "must be even with"),
         ({"kl": {"estimator": "closed"}}, "kl.estimator: must be one of 'closed_form', 'monte_carlo'"),

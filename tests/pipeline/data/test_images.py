@@ -11,7 +11,7 @@ import torch
 
 from pipeline.config import ConfigError, DataConfig
 from pipeline.data import images
-from pipeline.data.splits import SPLITS
+from pipeline.data.splits import SPLITS, Split
 
 
 def _pixels(values: list[float]) -> np.ndarray:
@@ -72,7 +72,7 @@ def test_static_binarization_is_drawn_once_with_the_grey_value_as_probability():
     data = images.load(DataConfig(binarization="static"))
     assert data.levels == 2
     assert torch.equal(data.train, images.load(DataConfig(binarization="static")).train)
-    grey = images.load(DataConfig(binarization="dynamic")).intensities.double() / 255
+    grey = images.load(DataConfig(binarization="dynamic")).intensities.double()
     variance = (grey * (1 - grey)).sum()
     assert abs((data.train - grey).sum()) < 4 * variance.sqrt()
     assert bool((data.train[grey == 0] == 0).all())
@@ -91,6 +91,38 @@ def test_dynamic_binarization_draws_anew_in_training_and_keeps_evaluation_fixed(
     assert first.dtype == torch.uint8
     assert set(first.unique().tolist()) == {0, 1}
     assert torch.equal(static.train_batch(index, generator), static.train[:64])
+
+
+@pytest.mark.parametrize(
+    ("pixels", "full_scale"),
+    [
+        (np.arange(17, dtype=np.uint8), 16),
+        (np.arange(256, dtype=np.uint8), 255),
+        (np.linspace(0, 1, 1001), 1),
+        (np.linspace(0, 0.7, 50, dtype=np.float32), 0.7),
+        (np.array([0.0, 1e-4, 0.1, 0.1]), 0.1),
+        (np.array([False, True]), 1),
+    ],
+)
+def test_dynamic_and_static_binarization_draw_with_the_same_probability(pixels, full_scale, monkeypatch):
+    """The grey value over full scale, not its nearest 255th: 1e-4 is not 0, and 8 of 16 is a half."""
+    splits = {name: Split(pixels.reshape(1, 1, -1), None) for name in SPLITS}
+    data = images.assemble(DataConfig(name="npz:x", binarization="dynamic"), splits, full_scale)
+    drawn_from = []
+    monkeypatch.setattr(torch, "bernoulli", lambda grey, generator: drawn_from.append(grey) or grey)
+    data.train_batch(torch.tensor([0]), torch.Generator())
+    exact = pixels.astype(np.float64) / full_scale
+    np.testing.assert_allclose(drawn_from[0].numpy().flatten(), exact, rtol=2e-7, atol=0)
+    assert drawn_from[0].max() <= 1
+
+
+def test_data_of_bytes_keep_their_checksum_with_dynamic_binarization():
+    """Computed before grey values of other data were kept as floats."""
+    pixels = np.arange(64, dtype=np.uint8).reshape(4, 4, 4) * 4
+    splits = {name: Split(pixels, None) for name in SPLITS}
+    data = images.assemble(DataConfig(name="npz:x", binarization="dynamic"), splits, 255)
+    assert data.intensities.dtype == torch.uint8
+    assert data.checksum == "188b7773652a4e50aa18dd159d09f1d635b978a9e02d1de53c2c4b6d279cdaf8"
 
 
 def _tiny(train, held_out, levels=4):

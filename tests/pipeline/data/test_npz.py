@@ -54,7 +54,8 @@ GOOD = np.zeros((20, 2, 2), dtype=np.uint8)
         ({"images": GOOD + 0.5 - 1.0}, "must lie between 0 and full_scale = 1, got -0.5 to -0.5"),
         ({"images": GOOD + np.nan}, "must lie between 0 and full_scale = 1, got nan to nan"),
         ({"images": GOOD + np.uint8(9), "full_scale": 8}, "must lie between 0 and full_scale = 8, got 9 to 9"),
-        ({"images": GOOD, "full_scale": -1}, "'full_scale' must be one positive number"),
+        ({"images": GOOD, "full_scale": -1}, "'full_scale' must be one number from 1e-30 to"),
+        ({"images": np.zeros((9, 2, 2)), "full_scale": 1e-50}, "one number from 1e-30 to 1e[+]30, got array"),
         (
             {"images": GOOD, "labels": np.zeros(3, dtype=int)},
             r"'labels' must be 20 integers, got int64 of shape \(3,\)",

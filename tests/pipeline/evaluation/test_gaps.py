@@ -44,6 +44,30 @@ def test_flow_posterior_has_gaps_too() -> None:
     changed = sizes(gap_images=4, gap_steps=20)
     metrics = evaluation.evaluate(vae, torch.rand(6, *SHAPE, dtype=torch.float64), changed, seed=1).metrics
     assert metrics["approximation_gap"] > 0
-    assert metrics["amortisation_gap"] > -0.5
+    assert metrics["amortisation_gap"] > -0.02
     assert metrics["elbo"] == metrics["elbo_monte_carlo"]
     assert 0 <= metrics["active_units"] <= 2
+
+
+def test_too_few_steps_keep_the_best_and_no_gap_falls_below_zero() -> None:
+    """At the best q of the family each step of Adam does harm: the last of 20 is nats below the encoder's answer."""
+    vae = linear_vae(10, posterior="full_gaussian", strength=3.0)
+    model = set_best_posterior(vae)
+    x = images_of(model, 8)
+    with torch.no_grad():
+        start, best = vae.posterior(x), gaps.optimise(vae, x, 20, generator())
+        lost = model.elbo(x.flatten(1), start) - model.elbo(x.flatten(1), best)
+    assert float(lost.max()) < 0.02
+    result = evaluation.evaluate(vae, x, sizes(gap_images=8, gap_steps=20), seed=1)
+    assert result.metrics["amortisation_gap"] > -0.02
+    assert result.suspect == []
+
+
+def test_a_gap_below_zero_is_suspect(monkeypatch: pytest.MonkeyPatch) -> None:
+    vae = linear_vae(2)
+    x = images_of(set_best_posterior(vae), 16)
+    worse = vae.posterior_head(torch.cat((vae.posterior(x).mean.detach() + 1, torch.zeros(16, 2)), 1))
+    monkeypatch.setattr(gaps, "optimise", lambda *arguments: worse)
+    result = evaluation.evaluate(vae, x, sizes(gap_images=16), seed=1)
+    assert result.metrics["amortisation_gap"] < -0.1
+    assert [reason[:49] for reason in result.suspect] == ["elbo of q must not exceed elbo of the optimised q"]

@@ -95,3 +95,12 @@ def test_a_wrong_closed_form_reaches_the_evaluation(monkeypatch: pytest.MonkeyPa
     x = images_of(set_best_posterior(vae, stretch=1.2), 100)
     monkeypatch.setattr("pipeline.model.draws.closed_kl", lambda q, prior: torch.zeros(len(x), dtype=torch.float64))
     assert any("elbo" in reason for reason in evaluation.evaluate(vae, x, sizes(), seed=1).suspect)
+
+
+def test_two_lower_bounds_of_one_evidence_do_not_contradict_each_other() -> None:
+    """AIS of two temperatures lies nats below IWAE-64: a worse bound, and no error."""
+    vae = linear_vae(8)
+    x = images_of(set_best_posterior(vae, stretch=2.0), 60)
+    result = evaluation.evaluate(vae, x, sizes(ais_images=60, ais_temperatures=2, ais_chains=2), seed=1)
+    assert result.metrics["ais"] < result.metrics["iwae_64"] - 1
+    assert result.suspect == []

@@ -9,9 +9,10 @@ import pytest
 import torch
 from small_training import history, small_training
 
+from pipeline.training import replicate as replicate_module
 from pipeline.training.loop import Training
 from pipeline.training.replicate import TrainingDiverged
-from pipeline.training.validation import validate
+from pipeline.training.validation import importance_bound, validate
 
 
 def test_bits_per_dim_and_parts_agree_with_the_bound(digits):
@@ -39,10 +40,51 @@ def test_the_bound_rises_and_the_best_weights_are_those_of_the_best_epoch(digits
     for replicate in run.replicates:
         elbo = [row["validation.elbo"] for row in replicate.rows]
         assert elbo[10] > elbo[0] + 10
-        assert replicate.best_elbo == max(elbo) == elbo[replicate.best_epoch]
+        assert replicate.best_bound == max(elbo) == elbo[replicate.best_epoch]
         replicate.vae.load_state_dict(replicate.best_weights)
         again = validate(replicate.vae, digits.validation, closed_form=True, seed=replicate.seed("validation"))
-        assert again["validation.elbo"] == replicate.best_elbo
+        assert again["validation.elbo"] == replicate.best_bound
+
+
+IWAE = {"objective": {"name": "iwae", "num_importance_samples": 4}}
+
+
+def test_the_best_epoch_of_iwae_is_chosen_by_the_bound_that_is_trained(digits):
+    run = Training(small_training(**IWAE), digits)
+    for _ in run.run():
+        pass
+    for replicate in run.replicates:
+        bounds = [row["validation.iwae_4"] for row in replicate.rows]
+        assert replicate.best_bound == max(bounds) == bounds[replicate.best_epoch]
+        assert all(row["validation.iwae_4"] > row["validation.elbo"] for row in replicate.rows)
+        replicate.vae.load_state_dict(replicate.best_weights)
+        again = importance_bound(replicate.vae, digits.validation, 4, seed=replicate.seed("validation bound"))
+        assert again == replicate.best_bound
+
+
+def test_where_elbo_and_trained_bound_disagree_the_trained_bound_wins(digits, monkeypatch):
+    """The ELBO rises with every epoch; the K-sample bound is best after the first."""
+    told = iter([-300.0, -100.0, -200.0, -150.0])
+    monkeypatch.setattr(replicate_module, "importance_bound", lambda *images, **seed: next(told))
+    run = Training(small_training(**IWAE, replicates=1), digits)
+    for _ in run.run():
+        pass
+    elbo = [row["validation.elbo"] for row in run.replicates[0].rows]
+    assert elbo == sorted(elbo)
+    assert (run.replicates[0].best_epoch, run.replicates[0].best_bound) == (1, -100.0)
+
+
+@pytest.mark.parametrize(("objective", "kept"), [({}, True), (IWAE, False)])
+def test_an_older_checkpoint_goes_on_with_its_elbo_or_chooses_anew(digits, objective, kept):
+    run = Training(small_training(**objective, replicates=1), digits)
+    next(iter(run.run()))
+    state = run.state()
+    plain = state["replicates"][0]["plain"]
+    bound = plain.pop("best_bound")
+    plain["best_elbo"] = run.replicates[0].rows[0]["validation.elbo"]
+    resumed = Training(small_training(**objective, replicates=1), digits)
+    resumed.restore(state)
+    assert resumed.replicates[0].best_bound == (bound if kept else -math.inf)
 
 
 def test_gradient_clip_bounds_the_step(digits):

@@ -42,13 +42,17 @@ def test_training_curves_fall_where_the_numbers_fall(tmp_path):
         assert picture.size == CURVE_SIZE
 
 
-def test_the_best_epoch_has_a_dot(tmp_path):
-    values = [2.0 + abs(epoch - 30) / 100 for epoch in range(41)]
-    training_curves(_history(values), tmp_path / "a.png")
+@pytest.mark.parametrize(("iwae", "best"), [(None, 30), (12, 12)])
+def test_the_best_epoch_has_a_dot(tmp_path, iwae, best):
+    """By bits per dimension, or by IWAE's own bound, whose best epoch is another."""
+    rows = _history([2.0 + abs(epoch - 30) / 100 for epoch in range(41)])
+    if iwae is not None:
+        rows = [row | {"validation.iwae_8": -abs(row["epoch"] - iwae)} for row in rows]
+    training_curves(rows, tmp_path / "a.png")
     rows, columns = _coloured(tmp_path / "a.png", CURVES["validation.bits_per_dim"])
     width = CURVE_SIZE[0] - CURVE_MARGINS[0] - CURVE_MARGINS[2]
     tall = [np.ptp(rows[columns == column]) if (columns == column).any() else 0 for column in range(width)]
-    assert abs(int(np.argmax(tall)) - 30 / 40 * (width - 1)) <= 4
+    assert abs(int(np.argmax(tall)) - best / 40 * (width - 1)) <= 4
 
 
 def test_an_untrained_epoch_does_not_set_the_axis(tmp_path):

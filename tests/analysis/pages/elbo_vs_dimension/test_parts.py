@@ -46,3 +46,13 @@ def test_one_dimension_has_no_direction_and_one_seed_no_test(tmp_path: Path) -> 
     assert "From D" not in said
     alone = sweep(tmp_path / "seed", replicates=1, variance_study=False)
     assert "one seed cannot tell" in parts(headline(alone)).sentence
+
+
+def test_a_gap_below_zero_is_said_to_be_impossible(data: Sweep) -> None:
+    assert "No gap can be below zero" not in parts(headline(data)).sentence
+    seed = data.replicates["replicate"].to_numpy()
+    short = data.replicates.assign(**{"test.amortisation_gap": np.array([-12.8, -12.9, -12.85])[seed]})
+    said = parts(headline(replace(data, replicates=short))).sentence
+    assert "No gap can be below zero: the amortisation gap at D = 2 is −12.85 nats, so the search" in said
+    noise = data.replicates.assign(**{"test.amortisation_gap": np.array([-0.1, 0.2, -0.2])[seed]})
+    assert "No gap can" not in parts(headline(replace(data, replicates=noise))).sentence
