@@ -49,7 +49,7 @@ def _over_seeds(sweep: Sweep) -> list[Block]:
     )
     rows = statistics.calibration_rows(seeds)
     caption = (
-        f"{row['rows']:g} estimates that draw, {count(int(row['seeds']), 'seed')} each, computed once for the version "
+        f"n = {row['rows']:g} estimates that draw, {count(int(row['seeds']), 'seed')} each, computed once for the version "
         f"of elbosweep that ran the sweep. KS distance from the normal {row['ks']:.3f} (p = {row['p_ks']:.2f}); mean "
         f"square of the rows' scores {row['spread_of_means']:.2f} (p = {row['p_means']:.2f}); both p by simulation, "
         "since rows share draws. A row that is one standard error off would be found with probability "

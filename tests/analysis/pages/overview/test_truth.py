@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from report_pages import sweep
+from report_pages import sweep, words
 from synthetic_truth import FLOOR
 
-from analysis.document.blocks import Findings
 from analysis.pages.overview import answers, truth
+from analysis.pages.overview.page import page
 from analysis.statistics.headline import headline
 from analysis.tables import Sweep
 
@@ -39,12 +39,11 @@ def changed(data: Sweep, **columns: Any) -> Sweep:
 
 def test_models_worse_than_no_z_are_the_first_sentence(data: Sweep) -> None:
     lowered = changed(data, test__elbo=data.replicates["test.elbo"] - 500.0, test__active_units=0.0)
-    (findings,) = answers.blocks(lowered)
-    assert isinstance(findings, Findings)
+    said = truth.warnings(lowered)
     gap = FLOOR - lowered.replicates.groupby("trial")["test.elbo"].mean().max()
-    assert findings.sentences[0].startswith("Beware: 4 of 4 finished trials are worse than a histogram of each pixel")
-    assert f"the best trial is {gap:.1f} nats below it" in findings.sentences[0]
-    assert "4 trials have no active latent unit" in findings.sentences[0]
+    assert said[0].startswith("Beware: 4 of 4 finished trials are worse than a histogram of each pixel")
+    assert f"the best trial is {gap:.1f} nats below it" in said[0]
+    assert "4 trials have no active latent unit" in said[0]
     assert truth.without_z(changed(data, test__elbo=data.replicates["test.elbo"] + 500.0)) == ""
 
 
@@ -101,7 +100,7 @@ def test_trials_of_the_iwae_bound_are_judged_by_it_and_without_kl_estimators(dat
     assert "validation split" not in truth.other_bound(validated)
     (factor,) = answers.factors(iwae, headline(iwae))
     assert factor.startswith("Whether the objective.num_importance_samples matters")
-    text = " ".join(sentence for block in answers.blocks(iwae) for sentence in block.sentences)  # type: ignore[union-attr]
+    text = words([page(iwae)])
     assert "closed form" not in text
     assert "The best test IWAE bound with K = 8 is" in text
     assert truth.other_bound(data) == ""
