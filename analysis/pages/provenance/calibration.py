@@ -49,8 +49,8 @@ def _over_seeds(sweep: Sweep) -> list[Block]:
     )
     rows = statistics.calibration_rows(seeds)
     caption = (
-        f"n = {row['rows']:g} estimates that draw, {count(int(row['seeds']), 'seed')} each, computed once for the version "
-        f"of elbosweep that ran the sweep. KS distance from the normal {row['ks']:.3f} (p = {row['p_ks']:.2f}); mean "
+        f"n = {row['rows']:g} estimates that draw, {count(int(row['seeds']), 'seed')} each, computed once for the "
+        f"version of elbosweep that ran the sweep. KS distance from the normal {row['ks']:.3f} (p = {row['p_ks']:.2f}); mean "
         f"square of the rows' scores {row['spread_of_means']:.2f} (p = {row['p_means']:.2f}); both p by simulation, "
         "since rows share draws. A row that is one standard error off would be found with probability "
         f"{row['power']:.2f}; one seed finds it with {one_seed_power(1.0):.0e}."
@@ -62,7 +62,8 @@ def _joint(rows: pd.DataFrame) -> str:
     """Whether any row is off over the seeds."""
     off, sure = rows[rows["off"]], rows["compared"] == BY_ULPS
     if off.empty:
-        exact = f"; {count(int(sure.sum()), 'deterministic one')} agree to rounding" if sure.any() else ""
+        agree = "agrees" if sure.sum() == 1 else "agree"
+        exact = f"; {count(int(sure.sum()), 'deterministic one')} {agree} to rounding" if sure.any() else ""
         worst = rows.iloc[0]
         return (
             f"Over {count(int(rows['n'].max()), 'seed')}, no estimate is off on average: the farthest of "
