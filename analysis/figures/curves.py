@@ -165,7 +165,8 @@ def lines(
             positive = rows if not y.log else rows.assign(low=rows["low"].where(rows["low"] > 0))
             interval(axes, place, positive, str(look["color"]))
         axes.plot(
-            place, rows[y.column], **look, linewidth=1.2, markersize=4.5, label=series.text(name), markeredgecolor=PAPER, markeredgewidth=0.6,
+            place, rows[y.column], **look, linewidth=1.2, markersize=4.5, label=series.text(name),
+            markeredgecolor=PAPER, markeredgewidth=0.6,
             zorder=4,
         )  # fmt: skip
         if enough is not None:

@@ -1,8 +1,8 @@
 """DejaVu Sans cut down to the characters of a report, so that a PDF can embed TrueType at little cost.
 
-Journals refuse Type 3 fonts. TrueType (`pdf.fonttype` 42) makes matplotlib cut the font anew for every file, and to read
-the 6,000 glyphs of DejaVu Sans takes longer than to draw a figure. The cut is made once and kept in matplotlib's cache;
-a character that it lacks is drawn with the whole font.
+Journals refuse Type 3 fonts. TrueType (`pdf.fonttype` 42) makes matplotlib cut the font anew for every file, and to
+read the 6,000 glyphs of DejaVu Sans takes longer than to draw a figure. The cut is made once and kept in
+matplotlib's cache; a character that it lacks is drawn with the whole font.
 """
 
 from __future__ import annotations

@@ -34,16 +34,17 @@ def beyond(axis: Axis) -> list[Text]:
     """Labels of ticks that the axis does not show."""
     axes = axis.axes
     ticks = [*axis.get_major_ticks(), *axis.get_minor_ticks()]
-    side = 0 if axis.axis_name == "x" else 1
-    low, high = (axes.bbox.x0, axes.bbox.x1) if side == 0 else (axes.bbox.y0, axes.bbox.y1)
-    places = [axes.transData.transform((tick.get_loc(), tick.get_loc()))[side] for tick in ticks]
+    side = 0 if axis is axes.xaxis else 1
+    low, high = float(axes.bbox.min[side]), float(axes.bbox.max[side])
+    positions = [float(tick.get_loc()) for tick in ticks]
+    places = [float(axes.transData.transform((position, position))[side]) for position in positions]
     outside = [tick for tick, place in zip(ticks, places) if not low - 1 <= place <= high + 1]
     return [label for tick in outside for label in (tick.label1, tick.label2)]
 
 
 def small(figure: Figure) -> list[str]:
     """Texts below the smallest size."""
-    return [text.get_text() for text in texts(figure) if text.get_fontsize() < SMALLEST]
+    return [text.get_text() for text in texts(figure) if float(text.get_fontsize()) < SMALLEST]
 
 
 def cut(figure: Figure) -> list[str]:
@@ -93,9 +94,9 @@ def hidden(figure: Figure) -> list[tuple[str, str]]:
     """Pairs of named series of which the marks of one all lie on marks of the other; lines without marks may cross."""
     faults = []
     for axes in figure.axes:
-        lines = [line for line in axes.lines if not str(line.get_label()).startswith("_") and len(line.get_xdata())
+        lines = [line for line in axes.lines if not str(line.get_label()).startswith("_") and np.size(line.get_xdata())
                  and line.get_marker() not in ("", "None", None)]  # fmt: skip
-        places = [(str(line.get_label()), axes.transData.transform(np.column_stack(line.get_data()).astype(float)))
+        places = [(str(line.get_label()), axes.transData.transform(np.asarray(line.get_xydata(), dtype=float)))
                   for line in lines]  # fmt: skip
         for (one, a), (other, b) in combinations(places, 2):
             gaps = np.hypot(*(a[:, None, :] - b[None, :, :]).transpose(2, 0, 1))

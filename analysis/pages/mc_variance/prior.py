@@ -41,7 +41,8 @@ def blocks(sweep: Sweep) -> list[Block]:
         "First: estimate minus the best estimate of log p(x), means with 95 % t-intervals over "
         "replicates; upright ticks at "
         "zero: exp(KL) draws, where the axis reaches so far. Second: each mark is an image at a number of draws; the "
-        f"line joins medians, bars hold the middle half; dashed: exp(KL) draws. {left_out(curve[DIMENSION], MOST_LINES)}"
+        f"line joins medians, bars hold the middle half; dashed: exp(KL) draws. "
+        f"{left_out(curve[DIMENSION], MOST_LINES)}"
         f"n = {count(rows['trial'].nunique(), 'trial')}, "
         f"{count(len(images), 'image and replicate', 'images and replicates')}."
     )

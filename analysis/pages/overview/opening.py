@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.document.blocks import Block, Findings, Opening
+from analysis.document.blocks import Block, Figure, Findings, Opening
 from analysis.pages.common import with_dimension
 from analysis.pages.elbo_vs_dimension import curve
 from analysis.pages.overview import answers, truth
@@ -38,14 +38,14 @@ def blocks(sweep: Sweep) -> list[Block]:
     return [opening, *([Findings(sentences)] if sentences else [])]
 
 
-def _figure(sweep: Sweep, chosen: Headline) -> curve.Figure | None:
+def _figure(sweep: Sweep, chosen: Headline) -> Figure | None:
     """The curve, where a trial has a bound."""
     measured = BOUND in chosen.replicates and bool(chosen.replicates[BOUND].notna().any())
     return curve.bound(sweep, chosen) if measured else None
 
 
 def line(sweep: Sweep) -> str:
-    """`12 trials of 3 seeds on digits: model.latent_dim 2 to 32, kl.estimator closed_form, monte_carlo. Finished in`."""
+    """`12 trials of 3 seeds on digits: model.latent_dim 2 to 32; objective.num_samples 1, 4. 12 finished in 8 min.`"""
     trials = sweep.trials
     if trials.empty:
         return "The sweep has no trial yet."

@@ -34,7 +34,8 @@ def blocks(sweep: Sweep, ranked: pd.DataFrame) -> list[Block]:
         )
     caption = (
         "Lower is better; the first twentieth of the epochs may lie above the axis. First: one line per replicate. "
-        f"Second: means over replicates. {left_out(each[DIMENSION], MOST_LINES)}n = {count(each['trial'].nunique(), 'trial')}."
+        f"Second: means over replicates. {left_out(each[DIMENSION], MOST_LINES)}"
+        f"n = {count(each['trial'].nunique(), 'trial')}."
     )
     return [Heading("Training curves"), Figure(tuple(panels), caption, _sentence(sweep, rows))]
 

@@ -25,8 +25,8 @@ def blocks(sweep: Sweep) -> list[Block]:
     seeds = sweep.replicates.groupby("trial").size() if "trial" in sweep.replicates else pd.Series(dtype=int)
     frame.insert(3, "replicates", frame["trial"].map(seeds).fillna(0).astype(int))
     said = [mark or reason for mark, reason in zip(frame["suspect"], frame["reason"])]
-    shown = frame.drop(columns=["suspect", "reason"]).astype({"trial": object})
-    shown["trial"] = [Links((_folder(sweep, int(number)),)) for number in frame["trial"]]
+    shown = frame.drop(columns=["trial", "suspect", "reason"])
+    shown.insert(0, "trial", [Links((_folder(sweep, int(number)),)) for number in frame["trial"]])
     shown.insert(1, "see", [_see(sweep, int(number)) for number in frame["trial"]])
     if any(said):
         shown["in doubt, or why it ended"] = said

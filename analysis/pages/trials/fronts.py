@@ -13,7 +13,6 @@ from analysis.tables import Sweep
 from analysis.tables.columns import BOUND, DIMENSION, FINISHED
 from analysis.wording import axis, count, figure, listed
 
-
 FEWEST = 4
 """Trials of a front: fewer nearly all lie on it."""
 

@@ -42,6 +42,6 @@ def test_a_table_of_before_mixes_the_design_in_and_is_not_shown(folder: Path) ->
 
 def test_a_design_without_a_search_asks_no_such_question(folder: Path) -> None:
     data = sweep(folder / "design", variance_study=False, gradients=False, evidence=False)
-    heading, text = search.blocks(data)
+    _, text = search.blocks(data)
     assert isinstance(text, Text)
     assert "no search to show" in text.text
