@@ -95,7 +95,7 @@ def hidden(figure: Figure) -> list[tuple[str, str]]:
     for axes in figure.axes:
         lines = [line for line in axes.lines if not str(line.get_label()).startswith("_") and np.size(line.get_xdata())
                  and line.get_marker() not in ("", "None", None)]  # fmt: skip
-        places = [(str(line.get_label()), axes.transData.transform(np.column_stack(line.get_data()).astype(float)))
+        places = [(str(line.get_label()), axes.transData.transform(np.asarray(line.get_xydata(), dtype=float)))
                   for line in lines]  # fmt: skip
         for (one, a), (other, b) in combinations(places, 2):
             gaps = np.hypot(*(a[:, None, :] - b[None, :, :]).transpose(2, 0, 1))
