@@ -50,10 +50,10 @@ def _over_seeds(sweep: Sweep) -> list[Block]:
     rows = statistics.calibration_rows(seeds)
     caption = (
         f"n = {row['rows']:g} estimates that draw, {count(int(row['seeds']), 'seed')} each, computed once for the "
-        f"version of elbosweep that ran the sweep. KS distance from the normal {row['ks']:.3f} (p = {row['p_ks']:.2f}); "
-        f"mean square of the rows' scores {row['spread_of_means']:.2f} (p = {row['p_means']:.2f}); both p by simulation, "
-        "since rows share draws. A row that is one standard error off would be found with probability "
-        f"{row['power']:.2f}; one seed finds it with {one_seed_power(1.0):.0e}."
+        f"version of elbosweep that ran the sweep. KS distance from the normal {row['ks']:.3f} "
+        f"(p = {row['p_ks']:.2f}); mean square of the rows' scores {row['spread_of_means']:.2f} "
+        f"(p = {row['p_means']:.2f}); both p by simulation, since rows share draws. A row that is one standard error "
+        f"off would be found with probability {row['power']:.2f}; one seed finds it with {one_seed_power(1.0):.0e}."
     )
     return [Figure((panel,), caption, _joint(rows)), _worst(rows, own)]
 
