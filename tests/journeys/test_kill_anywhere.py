@@ -217,6 +217,7 @@ def assert_as_if_nothing_had_happened(chain: Chain, reference: pd.DataFrame) -> 
     assert not [path.name for path in chain.sweep.rglob("*.damaged")]
 
 
+@pytest.mark.timeout(900)
 def test_a_sweep_killed_at_five_moments_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
     reference = uninterrupted(TREE, tmp_path / "reference")
     with closing(Chain(tmp_path, TREE, FakeTrial(seconds=0.3), random.Random(0))) as chain:
