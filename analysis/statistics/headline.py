@@ -169,5 +169,6 @@ def name_of(row: Mapping[Any, Any], varies: set[str]) -> str:
     parts = [label(row[KL_ESTIMATOR], KL_ESTIMATOR)] if KL_ESTIMATOR in row else []
     if "objective.num_samples" in row and ("objective.num_samples" in varies or not parts):
         parts.append(f"L = {row['objective.num_samples']:g}")
-    parts += [f"{key} {row[key]}" for key in row if key not in CELL and key in varies and pd.notna(row[key])]
+    others = {key: value for key, value in row.items() if key not in CELL and key in varies and pd.notna(value)}
+    parts += [f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in others.items()]
     return ", ".join(parts)

@@ -50,7 +50,9 @@ def effects(
     """Differences between the levels of a factor on the same seeds, all else equal: over all D, then at each D.
 
     Over all D the unit is the seed: its differences are averaged first, so that whatever a seed does to all dimensions
-    counts once (n - 1 degrees of freedom). At each D the variance of the differences is pooled over the dimensions.
+    counts once (n - 1 degrees of freedom). Three seeds that happen to agree would look far too sure: where the spread
+    pooled over the dimensions gives the wider interval, that one is taken. At each D the variance of the differences is
+    pooled over the dimensions.
     Each of the two families has Holm's correction (Holm 1979) over its own rows. Two one-sided tests (Schuirmann 1987)
     judge whether a difference is smaller than the margin; `seeds_needed` is the number with which a difference as large
     as the margin would be found with a probability of 0.8 (noncentral t, with the spread of the differences as seen).
@@ -78,8 +80,8 @@ def effects(
     overall, each = overall[overall["n"] > 0], each[each["n"] > 0]
     if overall.empty:
         return pd.DataFrame(columns=[*keys, *COLUMNS])
-    overall = _with_own_spread(overall).assign(scope=OVERALL, **{DIMENSION: np.nan})
     each = _with_pooled_spread(each, keys).assign(scope="one")
+    overall = _no_surer_than(each, _with_own_spread(overall), keys).assign(scope=OVERALL, **{DIMENSION: np.nan})
     if each[DIMENSION].nunique() < 2:  # the overall effect is that of the only dimension
         overall, each = overall.assign(**{DIMENSION: each[DIMENSION].iloc[0]}), each.head(0)
     table = pd.concat([part for part in (overall, each) if len(part)], ignore_index=True)
@@ -115,6 +117,22 @@ def _with_pooled_spread(table: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     several = table["n"] > 1
     table = table.assign(sd=variance.where(several) ** 0.5, degrees=degrees.where(several))
     return table.assign(standard_error=table["sd"] / np.sqrt(table["n"]))
+
+
+def _no_surer_than(each: pd.DataFrame, overall: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """The overall rows, with the error of a mean over independent dimensions where its interval is the wider one."""
+    group = [*keys, "second"]
+    known = each[each["standard_error"].notna()].assign(square=lambda rows: rows["standard_error"] ** 2)
+    sums = known.groupby(group)["square"].agg(["sum", "count"]).join(known.groupby(group)["degrees"].first())
+    pooled = overall[group].join(sums, on=group)
+    error = np.sqrt(pooled["sum"]) / pooled["count"]
+    half = error * stats.t.ppf(0.975, pooled["degrees"])
+    wider = half > overall["standard_error"] * stats.t.ppf(0.975, overall["degrees"].where(overall["degrees"] > 0))
+    return overall.assign(
+        standard_error=overall["standard_error"].mask(wider, error),
+        degrees=overall["degrees"].mask(wider, pooled["degrees"]),
+        sd=overall["sd"].mask(wider, error * np.sqrt(overall["n"])),
+    )
 
 
 def _t_below(value: pd.Series, table: pd.DataFrame) -> Floats:

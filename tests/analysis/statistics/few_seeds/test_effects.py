@@ -141,3 +141,19 @@ def test_declared_factors_are_those_of_the_design_whatever_became_of_the_trials(
         **{D: [2, 2, 4, 4, 5], KL: ["a", "b", "a", "b", "a"], "training.learning_rate": [1, 1, 1, 1, 2]}
     )
     assert declared_factors(trials) == [KL]
+
+
+def test_three_seeds_that_happen_to_agree_are_no_surer_than_the_dimensions_are() -> None:
+    """The seeds' mean differences are all 0.5, while at each D they spread: that is luck, and no precision."""
+    moves = np.array([[1.0, -1.0, 0.0], [-1.0, 0.0, 1.0], [0.0, 1.0, -1.0]])
+    rows = [(d, name, seed, 0.0) for d in (2, 4, 8) for name in ("closed_form", "monte_carlo") for seed in range(3)]
+    frame = pd.DataFrame(rows, columns=[D, KL, "seed", "y"])
+    closed = frame[KL] == "closed_form"
+    frame.loc[closed, "y"] = 0.5 + moves.ravel()
+    overall = effects(frame, "y", KL).set_index("scope").loc["all"]
+    error = np.sqrt(moves.var(axis=1, ddof=1).mean() / 9)
+    assert overall["difference"] == pytest.approx(0.5)
+    assert overall["standard_error"] == pytest.approx(error)
+    assert overall["degrees"] == 6
+    assert overall["high"] - overall["low"] == pytest.approx(2 * error * stats.t.ppf(0.975, 6))
+    assert overall["verdict"] == UNKNOWN
