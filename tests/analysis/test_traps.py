@@ -142,7 +142,7 @@ TRAPS: dict[str, tuple[dict[str, Any], Change, list[str], list[str]]] = {
     "95 seconds": (
         {},
         lambda data: replace(data, info={**data.info, "seconds": 95.0}),
-        ["elapsed 95 s"],
+        ["finished in 95 s"],
         ["2 min"],
     ),
 }
