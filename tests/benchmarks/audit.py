@@ -1,6 +1,6 @@
 """What the report's statistics promise, on simulated sweeps whose truth is known: before (own variance) and after.
 
-python -m tests.benchmarks.audit [--sweeps 1000] [--markdown]
+python -m tests.benchmarks.audit [--sweeps 1000]
 
 Ten configurations (five dimensions, two KL estimators), n seeds each. "before" is what the report said until its
 intervals were pooled: Student's t from each cell's own seeds, the best cell's own mean, the smallest D within one
