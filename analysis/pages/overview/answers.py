@@ -147,7 +147,7 @@ def draws(sweep: Sweep, variance: pd.DataFrame) -> str:
     return (
         f"To evaluate the Monte Carlo ELBO on the {images:,} test images, L = {row['num_samples']:g} is enough "
         f"at D = {at}: the draws add a standard error of {figure(error, 2)} nats, where another seed changes the "
-        f"bound by {figure(float(np.sqrt(between)), 2)} nats (standard deviation, pooled over the trials at this D)."
+        f"bound by {figure(float(np.sqrt(between)), 2)} nats (standard deviation, pooled as in the intervals)."
     )
 
 
