@@ -6,7 +6,6 @@ import re
 from itertools import combinations
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
@@ -26,7 +25,7 @@ def texts(figure: Figure) -> list[Text]:
 
 def axes_of(figure: Figure) -> list[Axis]:
     """The x and y axis of every axes, second scales included."""
-    every: list[Axes] = [one for axes in figure.axes for one in (axes, *axes.child_axes) if isinstance(one, Axes)]
+    every = [one for axes in figure.axes for one in (axes, *axes.child_axes)]
     return [axis for axes in every for axis in (axes.xaxis, axes.yaxis)]
 
 
