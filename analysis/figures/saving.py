@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,13 +58,11 @@ def drawn(draw: Callable[[Axes], None], size: tuple[float, float]) -> Figure:
     draw(figure.add_subplot())
     engine = figure.get_layout_engine()
     assert engine is not None  # asked for above
+    width, height = figure.get_size_inches()
+    rows = sum(legend.get_window_extent().height for legend in figure.legends) / figure.dpi
+    if rows > LEGEND * height:  # room for a legend of many rows is added, not taken from the axes
+        figure.set_size_inches(width, height + rows - LEGEND * height)
     engine.execute(figure)
-    if figure.legends:  # room for a legend of many rows is added, not taken from the axes
-        width, height = figure.get_size_inches()
-        rows = sum(legend.get_window_extent().height for legend in figure.legends) / figure.dpi
-        if rows > LEGEND * height:
-            figure.set_size_inches(width, height + rows - LEGEND * height)
-            engine.execute(figure)
     if _break_labels(figure):
         engine.execute(figure)
     figure.set_layout_engine("none")
@@ -72,7 +71,7 @@ def drawn(draw: Callable[[Axes], None], size: tuple[float, float]) -> Figure:
 
 
 def _break_labels(figure: Figure) -> bool:
-    """Write the unit of an axis label that is longer than the figure on a line of its own; whether any was."""
+    """Write a title or the unit of an axis label that is longer than the figure on several lines; whether any was."""
     axes = [one for axes in figure.axes for one in (axes, *axes.child_axes)]
     labels = [axis.label for one in axes for axis in (one.xaxis, one.yaxis) if axis.label.get_text()]
     edge, broken = figure.bbox, False
@@ -82,6 +81,13 @@ def _break_labels(figure: Figure) -> bool:
             text = label.get_text()
             label.set_text(text.replace(" (", "\n(", 1))
             broken |= label.get_text() != text
+    for one in figure.axes:
+        title = one.set_title(one.get_title("left"))
+        share = title.get_window_extent().width / (0.96 * edge.width)
+        if share > 1:
+            text = title.get_text()
+            title.set_text(textwrap.fill(text, int(len(text) / share)))
+            broken = True
     return broken
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -106,8 +107,9 @@ def legend_below(axes: Axes, *, columns: int | None = None, title: str | None = 
         return
     figure = axes.get_figure(root=True)
     assert figure is not None  # axes are drawn on a figure
+    width = figure.get_size_inches()[0]
+    unique = {textwrap.fill(label, int(width * 72 / 5.2) - 9): handle for label, handle in unique.items()}
     if columns is None:
-        width = figure.get_size_inches()[0]
         longest = max(len(label) for label in unique)
         columns = max(1, min(len(unique), int(width * 72 / (longest * 5.2 + 42))))
     figure.legend(

@@ -26,7 +26,7 @@ def texts(figure: Figure) -> list[Text]:
 
 def axes_of(figure: Figure) -> list[Axis]:
     """The x and y axis of every axes, second scales included."""
-    every: list[Axes] = [one for axes in figure.axes for one in (axes, *axes.child_axes) if isinstance(one, Axes)]
+    every = [one for axes in figure.axes for one in (axes, *axes.child_axes)]
     return [axis for axes in every for axis in (axes.xaxis, axes.yaxis)]
 
 

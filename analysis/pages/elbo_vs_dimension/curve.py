@@ -36,7 +36,9 @@ class Curve:
     floor: float
     """Nats of a histogram of each pixel, which uses no z; NaN where the sweep has none."""
     ppca: pd.DataFrame
-    """Rows of the references: the exact curve, where there are linear models that it is exact for."""
+    """Rows of the references: the exact curve of linear models."""
+    linear: bool
+    """Whether it is drawn: there are linear models. Beside others its two ends are written, where there is room."""
     nats_per_bit: float | None
 
 
@@ -47,7 +49,8 @@ def bound(sweep: Sweep, chosen: Headline) -> Figure:
         chosen.means(chosen.judged.value),
         best_curve(chosen),
         np.nan if bounds.densities(chosen.replicates).any() else floor_without_z(sweep),
-        _ppca(sweep, chosen),
+        _ppca(sweep),
+        bool(chosen.replicates.get("model.network.name", pd.Series(dtype=object)).eq("linear").any()),
         _nats_per_bit(chosen),
     )
     panel = Panel(
@@ -61,6 +64,7 @@ def bound(sweep: Sweep, chosen: Headline) -> Figure:
         "t-interval for new seeds on these images, whose variance is pooled over each curve (dashed: from fewer than "
         "3 degrees of freedom); series are set side by side "
         f"at each D. {'No z: a histogram of each pixel. ' if np.isfinite(curve.floor) else ''}"
+        f"{'Exact pPCA: what a linear model reaches at most. ' if len(curve.ppca) else ''}"
         f"{chosen.basis} {counted(chosen.replicates)}."
     )
     return Figure((panel,), caption, sentence(curve.means, curve.best, curve.floor, best_point(chosen), chosen.judged))
@@ -69,13 +73,10 @@ def bound(sweep: Sweep, chosen: Headline) -> Figure:
 def _draw(axes: Axes, curve: Curve) -> None:
     """References first, then the curve, then the mark of D* and the scale in bits."""
     chosen, best = curve.chosen, curve.best
-    if not curve.ppca.empty:
+    if curve.linear and not curve.ppca.empty:
         figures.reference_curve(axes, curve.ppca, x=DIMENSION, y="nats", text=label("ppca"))
     against_dimension(axes, chosen, chosen.judged.value, title=_title(chosen), means=curve.means)
-    if np.isfinite(curve.floor):
-        _draw_floor(
-            axes, curve.floor, chosen.replicates[chosen.judged.value], right=_right_is_free(curve.means, curve.floor)
-        )
+    _draw_references(axes, curve)
     if len(chosen.series) == 1 and np.isfinite(best["sufficient"]):
         figures.mark(axes, best["sufficient"], best["low"], best["high"], f"D* = {best['sufficient']:g}")
     if curve.nats_per_bit is not None:
@@ -122,12 +123,23 @@ def sentence(means: pd.DataFrame, best: pd.Series, floor: float, point: pd.Serie
     return text + "."
 
 
-def _draw_floor(axes: Axes, floor: float, values: pd.Series, *, right: bool) -> None:
-    """To scale, unless that would squeeze the curves into the top of the figure."""
+def _draw_references(axes: Axes, curve: Curve) -> None:
+    """The floor to scale, unless that would squeeze the curves into a corner; the rest is written below them."""
+    written, floor, values = [], curve.floor, curve.chosen.replicates[curve.chosen.judged.value]
+    right = _right_is_free(curve.means, floor) if np.isfinite(floor) else True
     if values.min() - floor <= values.max() - values.min():
         figures.reference_line(axes, floor, "histogram without z", right=right)
-    else:
-        figures.reference_note(axes, f"↓ no z: {number(floor)} nats", right=right)
+    elif np.isfinite(floor):
+        written.append(f"↓ no z: {number(floor)} nats")
+    if not curve.linear and not curve.ppca.empty:
+        ends = [number(nats) for nats in curve.ppca.sort_values(DIMENSION)["nats"].iloc[[0, -1]]]
+        span = ends[0] if len(curve.ppca) == 1 else f"{ends[0]} to {ends[1]}"
+        written.append(f"{label('ppca')}: {span} nats")
+    if len(written) > 1:
+        low, high = axes.get_ylim()
+        axes.set_ylim(low - 0.07 * (high - low), high)
+    if written:
+        figures.reference_note(axes, "\n".join(written), right=right)
 
 
 def _right_is_free(means: pd.DataFrame, floor: float) -> bool:
@@ -136,12 +148,10 @@ def _right_is_free(means: pd.DataFrame, floor: float) -> bool:
     return bool(away.iloc[-1] >= away.iloc[0])
 
 
-def _ppca(sweep: Sweep, chosen: Headline) -> pd.DataFrame:
-    """The exact curve, only beside models that it is exact for."""
+def _ppca(sweep: Sweep) -> pd.DataFrame:
+    """The exact curve on the test split."""
     rows = sweep.references
-    rows = rows[(rows["reference"] == "ppca") & (rows["split"] == "test") & rows["nats"].notna()]
-    linear = chosen.replicates.get("model.network.name", pd.Series(dtype=object)).eq("linear").any()
-    return rows if linear else rows.head(0)
+    return rows[(rows["reference"] == "ppca") & (rows["split"] == "test") & rows["nats"].notna()]
 
 
 def _title(chosen: Headline) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import figure_faults
+import matplotlib as mpl
 import pandas as pd
 from drawn_curve import against
 from matplotlib.axes import Axes
@@ -56,3 +58,18 @@ def test_a_title_longer_than_its_axes_stays_inside(points: pd.DataFrame) -> None
     title = figure.axes[0].set_title(figure.axes[0].get_title("left"), loc="left")
     assert title.get_window_extent().x1 <= figure.bbox.x1
     assert title.get_window_extent().x0 >= figure.bbox.x0
+
+
+def test_long_names_and_titles_are_broken_and_a_long_legend_takes_nothing_from_the_axes() -> None:
+    def draw(axes: Axes) -> None:
+        for place in range(8):
+            axes.plot([1, 2], [place, place], label=f"a name with many settings, {'one more, ' * 9}{place}")
+        axes.set_title("A title that names both levels of a factor, and is longer than the whole figure is wide")
+        theme.legend_below(axes)
+
+    with mpl.rc_context(theme.rc()):
+        figure = saving.drawn(draw, theme.SMALL)
+        figure.draw_without_rendering()
+        assert figure_faults.cut(figure) == []
+        assert figure_faults.overlapping(figure) == []
+    assert figure.axes[0].bbox.height / figure.dpi > 0.5 * theme.SMALL[1]

@@ -1,4 +1,4 @@
-"""The curve's sentence is computed; the exact curve stands beside linear models only."""
+"""The curve's sentence is computed; the exact curve is drawn beside linear models and written beside others."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_sufficient_dimension_is_said_with_its_probability_or_why_not() -> N
     assert "which D is best cannot be said (one seed at all dimensions)" in sentence(means, silent, float("nan"), point)
 
 
-def test_the_exact_curve_is_shown_beside_linear_models_only(tmp_path: Path) -> None:
+def test_the_exact_curve_is_drawn_beside_linear_models_and_written_beside_others(tmp_path: Path) -> None:
     data = sweep(tmp_path)
     linear = data.trials.assign(**{"model.network.name": "linear"})
     for trials, shown in ((data.trials, False), (linear, True)):
@@ -48,3 +48,4 @@ def test_the_exact_curve_is_shown_beside_linear_models_only(tmp_path: Path) -> N
         axes = canvas.add_subplot()
         bound(one, headline(one)).panels[0].draw(axes)
         assert ("exact pPCA" in axes.get_legend_handles_labels()[1]) is shown
+        assert any("exact pPCA: " in text.get_text() for text in axes.texts) is not shown
