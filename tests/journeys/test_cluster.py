@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*:FutureWarning:ray"),
 ]
 
+EPOCHS = 6
 COLUMNS = ["trial", "phase", "status", "first_replicate", "validation.elbo", "test.elbo"]
 
 
@@ -55,7 +56,7 @@ def cluster() -> Iterator[ray_cluster.Nodes]:
 
 def specification(name: str, **parts: Any) -> SweepSpec:
     tree = {
-        "base": {"training": {"epochs": 6}, "replicates": 2},
+        "base": {"training": {"epochs": EPOCHS}, "replicates": 2},
         "factors": {"model.latent_dim": [2, 4, 8]},
         "tracking": {"wandb": "disabled"},
         "retries": 3,
@@ -76,38 +77,56 @@ def starts(folder: Path) -> list[int]:
 
 
 class Loss(threading.Thread):
-    """Takes a node away, without a warning, when both are in the middle of a trial; notes what was done by then."""
+    """Takes a node away, without a warning, when both are in the middle of a trial; then the held trials go on."""
 
-    def __init__(self, cluster: ray_cluster.Nodes, trials: Path) -> None:
+    def __init__(self, cluster: ray_cluster.Nodes, trials: Path, held: Path) -> None:
         super().__init__()
-        self.cluster, self.trials = cluster, trials
-        self.epochs: dict[str, int] = {}
+        self.cluster, self.trials, self.held = cluster, trials, held
 
     def run(self) -> None:
-        until = time.monotonic() + 120
-        while time.monotonic() < until:
-            self.epochs = {path.parent.name: json.loads(path.read_text())["epoch"] for path in self._running()}
-            if len(self.epochs) == 2 and min(self.epochs.values()) >= 3:
-                break
-            time.sleep(0.02)
-        self.cluster.lose()
+        try:
+            workers = self._workers_that_wait()
+            self.cluster.lose()
+            _wait(lambda: any(_gone(pid) for pid in workers), "the lost node's worker is gone")
+        finally:
+            self.held.unlink()
 
-    def _running(self) -> list[Path]:
-        return [path for path in self.trials.glob("*/epoch.json") if not (path.parent / "result.json").exists()]
+    def _workers_that_wait(self) -> list[int]:
+        reached = {"epoch": fake_trial.HELD_EPOCH}
+        _wait(lambda: [json.loads(path.read_text()) for path in self._epochs()] == [reached] * 2, "two trials wait")
+        return [json.loads((path.parent / "starts.jsonl").read_text())["pid"] for path in self._epochs()]
+
+    def _epochs(self) -> list[Path]:
+        return list(self.trials.glob("*/epoch.json"))
+
+
+def _wait(condition: Callable[[], bool], name: str) -> None:
+    until = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < until, f"in vain: {name}"
+        time.sleep(0.02)
+
+
+def _gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 @pytest.mark.parametrize("stored", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["disk", "storage"])
 def test_a_lost_node_loses_no_trial_and_no_epoch(cluster: ray_cluster.Nodes, tmp_path: Path, stored: bool) -> None:
     cluster.fill(2)
     url = str(tmp_path / "storage") if stored else None
-    # Many short epochs: on a busy machine the two workers start seconds apart, and both must be at work at one moment.
-    epochs = 16
-    spec = specification("lost", base={"training": {"epochs": epochs}, "replicates": 2})
-    loss = Loss(cluster, (tmp_path / "storage/lost/trials") if stored else (tmp_path / "lost/trials"))
+    spec = specification("lost")
+    held = tmp_path / "held"
+    held.touch()
+    loss = Loss(cluster, (tmp_path / "storage/lost/trials") if stored else (tmp_path / "lost/trials"), held)
     loss.start()
     try:
-        parts = {"function": fake_trial.FakeTrial(seconds=0.6), "address": cluster.address, "storage": url}
-        assert Sweep(spec, setting(tmp_path, **parts)).run() == 0
+        function = fake_trial.FakeTrial(held_while=str(held))
+        assert Sweep(spec, setting(tmp_path, function=function, address=cluster.address, storage=url)).run() == 0
     finally:
         loss.join()
     table = trials(tmp_path, "lost")
@@ -120,9 +139,9 @@ def test_a_lost_node_loses_no_trial_and_no_epoch(cluster: ray_cluster.Nodes, tmp
         path.parent for path in tmp_path.glob("lost/trials/*/starts.jsonl") if path.read_text().count("\n") == 2
     )
     history = pd.read_json(again / "history.jsonl", lines=True)
-    assert sorted(history["epoch"]) == sorted([*range(1, epochs + 1)] * 2)
+    assert sorted(history["epoch"]) == sorted([*range(1, EPOCHS + 1)] * 2)
     first = json.loads((again / "starts.jsonl").read_text().splitlines()[1])["first"]
-    assert first > loss.epochs[again.name] >= 3, "it went on from its last epoch"
+    assert first == fake_trial.HELD_EPOCH + 1, "it went on from its last epoch"
     assert not ray.is_initialized()
 
 

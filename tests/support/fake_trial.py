@@ -17,7 +17,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -28,6 +28,8 @@ SWEEP = Path(__file__).with_name("fake_sweep.py")
 """A whole sweep of fake trials as a program."""
 BAD_EPOCH = 2
 """The epoch in which a misbehaviour shows; the first one has been reported by then."""
+HELD_EPOCH = 3
+"""The epoch after which a trial waits that is held."""
 DISK_FULL_WHILE = "full"
 """Name of the file in the sweep's folder; while it exists, the disk is full."""
 
@@ -66,6 +68,8 @@ class FakeTrial:
     """Which trials misbehave: a `Misbehaviour` and the condition on the trial's configuration."""
     seconds: float = 0.0
     """How long an epoch takes."""
+    held_while: str = ""
+    """Path of a file; while it exists, no trial goes beyond the epoch HELD_EPOCH."""
 
     def __post_init__(self) -> None:
         if unknown := self.misbehaviours.keys() - set(get_args(Misbehaviour)):
@@ -76,7 +80,7 @@ class FakeTrial:
         return cls(**json.loads(text))
 
     def to_json(self) -> str:
-        return json.dumps({"misbehaviours": self.misbehaviours, "seconds": self.seconds})
+        return json.dumps(asdict(self))
 
     def __call__(
         self, config: TrialConfig, folder: Path, *, report: Callable[[int, dict[str, float]], None], **ignored: Any
@@ -94,6 +98,8 @@ class FakeTrial:
             write_json(checkpoint, {"epoch": epoch})
             _misbehave(told, epoch, checkpoint)
             report(epoch, epoch_metrics(value - (epochs - epoch)))
+            while epoch == HELD_EPOCH and self.held_while and Path(self.held_while).exists():
+                time.sleep(0.02)
         _write_record(config, folder, value, float("nan") if "not_finite" in told else value)
         if "die_after" in told:
             # Later from trial to trial: now before, now while the worker takes over the next one.

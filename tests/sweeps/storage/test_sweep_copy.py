@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import ray.cloudpickle
 from rich.console import Console
+from small_sweep import COLUMNS, RAY_WARNINGS
 
 from pipeline.config import ConfigError
 from sweeps.running.ray_session import local_ray
@@ -22,15 +23,7 @@ from sweeps.specification.spec import Resources, SweepSpec
 from sweeps.storage.storage import Storage
 from sweeps.storage.sweep_copy import SweepCopy, make_room
 
-# Ray leaves sockets and files to the garbage collector when it shuts down, and Tune warns about its own future.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore:.*:DeprecationWarning:ray"),
-    pytest.mark.filterwarnings("ignore:.*:FutureWarning:ray"),
-]
-
-
+pytestmark = RAY_WARNINGS
 TREE: dict[str, Any] = {
     "base": {"training": {"epochs": 2}, "replicates": 2},
     "factors": {"model.latent_dim": [2, 8]},
@@ -38,9 +31,6 @@ TREE: dict[str, Any] = {
     "search": {"trials": 2, "window": 2},
     "tracking": {"wandb": "disabled"},
 }
-
-
-COLUMNS = ["trial", "phase", "status", "config_hash", "first_replicate", "validation.elbo", "test.elbo"]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,13 +13,6 @@ from sweeps.tracking import offline, transaction_log
 from sweeps.tracking.epochs import metrics_by_epoch
 from sweeps.tracking.sync import CLIENT_RETRIES, sync
 from sweeps.tracking.trial_runs import TrialRuns
-
-
-@pytest.fixture(autouse=True)
-def no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in [name for name in os.environ if name.startswith("WANDB_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
 
 
 @pytest.fixture
