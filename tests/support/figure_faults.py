@@ -6,7 +6,6 @@ import re
 from itertools import combinations
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.axis import Axis, XAxis
 from matplotlib.figure import Figure
 from matplotlib.text import Text

@@ -41,11 +41,11 @@ def test_a_trial_interrupted_while_measuring_keeps_what_it_has(tmp_path, finishe
     result, _, _ = finished
     measured, original = [], run.measure
 
-    def interrupted(config, data, vae, number):
+    def interrupted(config, data, vae, number, trial):
         measured.append(number)
         if len(measured) == 2:
             raise Interrupted
-        return original(config, data, vae, number)
+        return original(config, data, vae, number, trial)
 
     monkeypatch.setattr(run, "measure", interrupted)
     with pytest.raises(Interrupted):
