@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.statistics.draws.streams import STREAM, sharing
+from analysis.statistics.few_seeds.best_dimension import NAMED_FROM
 from analysis.tables import Sweep
 from analysis.tables.columns import DIMENSION, FINISHED
 from analysis.wording import count, figure, interval
@@ -111,5 +112,9 @@ def sufficient(row: pd.Series) -> str:
     span = f"95 % interval {row['low']:g} to {row['high']:g}"
     if row["low"] == row["high"]:
         span = "no other in the 95 % interval"
+    if row["seeds"] < NAMED_FROM:
+        span = f"{row['low']:g} to {row['high']:g}" if row["low"] < row["high"] else f"{row['low']:g}"
+        few = count(int(row["seeds"]), "seed")
+        return f"{few} cannot say which is D*, the smallest within {tolerance} of the best (95 % interval {span})"
     said = f"the smallest D within {tolerance} of the best is D* = {row['sufficient']:g}"
     return f"{said} with probability {row['probability']:.2f} ({span})"

@@ -15,6 +15,7 @@ from analysis.pages.common import counted, floor_without_z, spread, sufficient
 from analysis.statistics import bounds
 from analysis.statistics.answers import best_curve, best_point
 from analysis.statistics.bounds import Judged
+from analysis.statistics.few_seeds.best_dimension import NAMED_FROM
 from analysis.statistics.headline import BEST, CELL, Headline
 from analysis.tables import Sweep
 from analysis.tables.columns import BOUND, DIMENSION
@@ -77,7 +78,7 @@ def _draw(axes: Axes, curve: Curve) -> None:
         figures.reference_curve(axes, curve.ppca, x=DIMENSION, y="nats", text=label("ppca"))
     against_dimension(axes, chosen, chosen.judged.value, title=_title(chosen), means=curve.means)
     _draw_references(axes, curve)
-    if len(chosen.series) == 1 and np.isfinite(best["sufficient"]):
+    if len(chosen.series) == 1 and np.isfinite(best["sufficient"]) and best["seeds"] >= NAMED_FROM:
         figures.mark(axes, best["sufficient"], best["low"], best["high"], f"D* = {best['sufficient']:g}")
     if curve.nats_per_bit is not None:
         figures.second_axis(axes, curve.nats_per_bit)

@@ -6,6 +6,7 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Note, Table
 from analysis.statistics import answers
+from analysis.statistics.few_seeds.best_dimension import NAMED_FROM
 from analysis.statistics.headline import Headline
 from analysis.tables.columns import DIMENSION
 from analysis.wording import figure, interval, listed
@@ -49,4 +50,6 @@ def blocks(chosen: Headline) -> list[Block]:
         "Probabilities of the means given these seeds (Student's t around each, one variance a curve). D*: the "
         f"smallest D whose mean is within one pooled seed standard deviation ({allowed} nats) of the best."
     )
+    if known["n"].min() < NAMED_FROM:
+        caption += f" From fewer than {NAMED_FROM} seeds P(D is D*) claims too much: read the interval alone."
     return [*silent, Table("which_dimension", table, caption, rows=40, shown=shown, folded=True)]

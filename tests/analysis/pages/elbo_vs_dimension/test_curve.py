@@ -29,12 +29,14 @@ def test_the_sufficient_dimension_is_said_with_its_probability_or_why_not() -> N
     means = pd.DataFrame(
         {"model.latent_dim": [2, 8], "mean": [-20.0, -10.0], "low": -20.5, "high": -9.5, "series": "closed form"}
     )
-    sure = {"sufficient": 8.0, "low": 8.0, "high": 8.0, "probability": 0.99, "tolerance": 0.5, "note": ""}
+    sure = {"sufficient": 8.0, "low": 8.0, "high": 8.0, "probability": 0.99, "tolerance": 0.5, "seeds": 3, "note": ""}
     point = means.iloc[1]
     text = sentence(means, pd.Series(sure), float("nan"), point)
     assert "within 0.50 nats of the best is D* = 8 with probability 0.99 (no other" in text
     text = sentence(means, pd.Series(sure | {"low": 2.0}), float("nan"), point)
     assert "95 % interval 2 to 8" in text
+    text = sentence(means, pd.Series(sure | {"low": 2.0, "seeds": 2}), float("nan"), point)
+    assert "2 seeds cannot say which is D*, the smallest within 0.50 nats of the best (95 % interval 2 to 8)" in text
     silent = pd.Series(sure | {"sufficient": float("nan"), "note": "one seed at all dimensions"})
     assert "which D is best cannot be said (one seed at all dimensions)" in sentence(means, silent, float("nan"), point)
 
