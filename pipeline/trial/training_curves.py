@@ -14,6 +14,9 @@ CURVES = {"train.bits_per_dim": (222, 143, 5), "validation.bits_per_dim": (1, 11
 CURVE_SIZE, CURVE_MARGINS, SHARPNESS = (640, 400), (58, 34, 18, 46), 2
 """Pixels: the picture, and its margins left, top, right and bottom. Drawn larger and reduced: lines without steps."""
 
+LARGEST = 1e100
+"""A value beyond it is no bound of a model any more, and is left out as a nan is."""
+
 
 def training_curves(rows: Sequence[Mapping[str, float | None]], path: Path) -> None:
     """Draw bits per dimension against epoch, one line per replicate; a dot where its validation bound was best.
@@ -29,7 +32,8 @@ def training_curves(rows: Sequence[Mapping[str, float | None]], path: Path) -> N
     late = [value for line in lines.values() for epoch, value in line if epoch >= last / 20]
     if not late:
         raise ValueError("training_curves needs at least one epoch with a finite bits_per_dim, got none")
-    room = max(0.05 * (max(late) - min(late)), 1e-3)
+    size = max(abs(max(late)), abs(min(late)))
+    room = max(0.05 * (max(late) - min(late)), 1e-3, 1e-6 * size)  # never less than the values' own precision
     x_axis, y_axis = (0.0, max(last, 1.0)), (min(late) - room, max(late) + room)
     width, height = (SHARPNESS * side for side in CURVE_SIZE)
     picture = Image.new("RGB", (width, height), "white")
@@ -48,7 +52,7 @@ def _replicates(rows: Sequence[Mapping[str, float | None]]) -> list[float | None
 
 def _curve(rows: Sequence[Mapping[str, float | None]], name: str, number: float | None) -> list[tuple[float, float]]:
     points = [(row["epoch"], row.get(name)) for row in rows if row["replicate"] == number]
-    return [(float(x), float(y)) for x, y in points if x is not None and y is not None and math.isfinite(y)]
+    return [(float(x), float(y)) for x, y in points if x is not None and y is not None and abs(y) < LARGEST]
 
 
 def _best_epoch(rows: Sequence[Mapping[str, float | None]], number: float | None) -> float | None:
@@ -116,9 +120,10 @@ def _axes(
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Round numbers between `low` and `high`: multiples of 1, 2 or 5 times a power of ten, at most `most` + 1."""
+    least = math.floor(math.log10(high - low)) - 2
     step = next(
         factor * 10.0**power
-        for power in range(math.floor(math.log10(high - low)) - 2, 12)
+        for power in range(least, least + 4)
         for factor in (1, 2, 5)
         if (high - low) / (factor * 10.0**power) <= most
     )

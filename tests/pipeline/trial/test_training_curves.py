@@ -70,6 +70,21 @@ def test_a_single_epoch_is_a_dot_and_none_is_an_error(tmp_path):
         training_curves(_history([math.nan]), tmp_path / "b.png")
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e300, 1e30, 1e16, -1e20])
+@pytest.mark.parametrize("at", [0, 5, 9])
+def test_a_trial_that_diverges_has_its_picture(tmp_path, bad, at):
+    values = [2.0 - 0.1 * epoch for epoch in range(10)]
+    values[at] = bad
+    training_curves(_history(values, values), tmp_path / "a.png")
+    assert len(_coloured(tmp_path / "a.png", CURVES["validation.bits_per_dim"])[0]) > 10
+    training_curves(_history([2.0, bad, 2.0, 2.0]), tmp_path / "same.png")
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-12, 1.0, 3e14, 1e99])
+def test_ticks_are_few_at_any_size(size):
+    assert 2 <= len(ticks(0.0, size)) <= 7
+
+
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [(0, 60, [0, 10, 20, 30, 40, 50, 60]), (1.74, 2.41, [1.8, 2.0, 2.2, 2.4]), (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1.0])],
