@@ -10,9 +10,9 @@ from sweeps.cli.app import app
 from sweeps.machine.exit_codes import ExitCode
 
 # In the order of --help.
-from sweeps.cli import sweeping, trials, results  # isort: skip
+from sweeps.cli import sweeping, trials, plans, results  # isort: skip
 
-__all__ = ["app", "main", "results", "sweeping", "trials"]
+__all__ = ["app", "main", "plans", "results", "sweeping", "trials"]
 
 
 def main() -> NoReturn:

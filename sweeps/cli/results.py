@@ -1,4 +1,4 @@
-"""Commands on what a sweep left behind: reports, plans, W&B; and what this machine can do."""
+"""Commands on what a sweep left behind: reports, W&B; and what this machine can do."""
 
 from __future__ import annotations
 
@@ -92,29 +92,6 @@ def _fetch(path: str, runs_dir: Path, name: str | None) -> str:
         numbers = ", ".join(map(str, fetched.without_files))
         typer.echo(f"W&B holds no record of trials {numbers}: only their configuration is in the tables", err=True)
     return fetched.folder.name
-
-
-@app.command()
-def plan(
-    name: Name,
-    standard_error: Annotated[float, typer.Option("--standard-error", help="Target, nats per image.")] = 0.1,
-    by: Annotated[list[str] | None, typer.Option(help="A plan for each value of this key.")] = None,
-    runs_dir: RunsDir = RUNS,
-) -> None:
-    """The cheapest L, images and replicates that reach a standard error, from a sweep's variance study."""
-    from analysis.statistics.planning import plan as plan_of
-    from analysis.tables import load
-    from pipeline.config import ConfigError
-    from sweeps.record.folders import refresh
-    from sweeps.specification.keys import leaves, unknown
-
-    if not standard_error > 0:
-        raise ConfigError(f"--standard-error: must be above 0, got {standard_error}")
-    for key in by or ():
-        if key not in leaves():
-            raise ConfigError(f"--by: {unknown(key)}, got {key!r}")
-    folder, _, _ = refresh(name, runs_dir)
-    typer.echo(plan_of(load(folder), standard_error, by=tuple(by or ("model.latent_dim",))).to_string(index=False))
 
 
 @app.command()
