@@ -73,16 +73,27 @@ def law_by_dimension(gains: pd.DataFrame) -> str:
     """How the gain grows with L at the least and the largest D: a power where the fit holds, else its local slopes."""
     rows = gains.dropna(subset=["first_slope"]).sort_values(DIMENSION)
     ends = rows.iloc[[0, -1]] if len(rows) > 1 else rows
-    return " and ".join(f"{_law(row)} at D = {row[DIMENSION]:g}" for _, row in ends.iterrows())
+    bent = ends[[_is_bent(row) for _, row in ends.iterrows()]]
+    said = [f"{_law(row)} at D = {row[DIMENSION]:g}" for _, row in ends.drop(bent.index).iterrows()]
+    if len(bent):
+        slopes = [
+            f"{figure(row['first_slope'], 3)} to {figure(row['last_slope'], 3)} at D = {row[DIMENSION]:g}"
+            for _, row in bent.iterrows()
+        ]
+        said.append(f"as no power of L: local slopes {' and '.join(slopes)}")
+    return " and ".join(said)
+
+
+def _is_bent(row: pd.Series) -> bool:
+    """Whether the line is known well enough to say that it is no power of L."""
+    return not row["power_law"] and row["points"] >= 3 and math.isfinite(row["bend_low"])
 
 
 def _law(row: pd.Series) -> str:
-    """`as L to the power −2.0`, or `as no power of L (local slopes −1.23 to −1.98)`."""
+    """`as L to the power −2.0`, or what is known of the slope."""
     if row["power_law"]:
         return f"as L to the power {figure(row['slope'], 3)}"
-    if row["points"] < 3 or not math.isfinite(row["bend_low"]):
-        return f"with a slope of {figure(row['slope'], 3)}, of which too little is known to call it a law"
-    return f"as no power of L (local slopes {figure(row['first_slope'], 3)} to {figure(row['last_slope'], 3)})"
+    return f"with a slope of {figure(row['slope'], 3)}, of which too little is known to call it a law"
 
 
 def shared_draws(sweep: Sweep) -> str:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.document.blocks import Block, Heading, Note, Table, Text
 from analysis.pages.common import counted
+from analysis.statistics.answers import best_point
 from analysis.statistics.headline import Headline
 from analysis.tables.columns import DIMENSION
 from analysis.tables.schema import information_margin
@@ -35,7 +36,7 @@ def blocks(chosen: Headline) -> list[Block]:
     )
     capped = is_capped(table)
     caption = f"Means over replicates of bounds, nats per image. {counted(chosen.replicates)}."
-    said: list[Block] = [Heading("What z carries"), Text(ABOUT), Text(_sentence(table))]
+    said: list[Block] = [Heading("What z carries"), Text(ABOUT), Text(_sentence(table, best_point(chosen)["series"]))]
     if capped.any():
         said.append(
             Note(
@@ -83,9 +84,11 @@ def _between(lower: float, upper: float) -> str:
     return f"{texts[0]} nats" if texts[0] == texts[1] else f"{texts[0]} to {texts[1]} nats"
 
 
-def _sentence(table: pd.DataFrame) -> str:
-    """Both ends of D, for the series with most of them."""
-    rows = table[table["series"] == table["series"].value_counts().idxmax()].sort_values(DIMENSION)
+def _sentence(table: pd.DataFrame, series: str) -> str:
+    """Both ends of D on the best curve."""
+    rows = table[table["series"] == series].sort_values(DIMENSION)
+    if rows.empty:  # not measured there
+        rows = table[table["series"] == table["series"].iloc[0]].sort_values(DIMENSION)
     ends = rows.iloc[[0, -1]] if len(rows) > 1 else rows
     said = [
         f"at D = {row[DIMENSION]:g} I(x; z) is {information(row[LOWER], row[UPPER], row[CAP])} and KL(q(z) | p(z)) "

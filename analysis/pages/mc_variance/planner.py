@@ -66,11 +66,11 @@ def _shown(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _ranged(rows: pd.DataFrame, name: str, digits: int | None = None) -> list[str]:
     """A planned number with its interval: `22 [14, 40]`; `–` where there is no plan, `∞` where none reaches it."""
-    columns = [name, f"{name}_low", f"{name}_high"]
-    return [
-        f"{_number(value, digits)} [{_number(low, digits)}, {_number(high, digits)}]" if np.isfinite(value) else "–"
-        for value, low, high in rows[columns].to_numpy(float)
-    ]
+    said = []
+    for value, low, high in rows[[name, f"{name}_low", f"{name}_high"]].to_numpy(float):
+        span = f" [{_number(low, digits)}, {_number(high, digits)}]" if low < high else ""
+        said.append(f"{_number(value, digits)}{span}" if np.isfinite(value) else "–")
+    return said
 
 
 def _number(value: float, digits: int | None) -> str:
