@@ -1,4 +1,4 @@
-"""Means of few replicates with Student t-intervals, geometric means, intervals of shares."""
+"""Means of few replicates with Student t-intervals, geometric means, intervals of shares and variances."""
 
 from __future__ import annotations
 
@@ -76,6 +76,14 @@ def t_interval(mean: Any, standard_error: Any, degrees: Any, confidence: float =
     degrees = np.asarray(degrees, dtype=float)
     half = stats.t.ppf(0.5 + confidence / 2, np.where(degrees >= 1, degrees, np.nan)) * error
     return mean - half, mean + half
+
+
+def variance_interval(variance: Any, degrees: Any, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
+    """Chi-square interval of a variance, elementwise; NaN without a degree of freedom."""
+    variance, degrees = np.asarray(variance, dtype=float), np.asarray(degrees, dtype=float)
+    squares = variance * degrees
+    known, tail = np.where(degrees > 0, degrees, np.nan), (1.0 - confidence) / 2.0
+    return squares / stats.chi2.isf(tail, known), squares / stats.chi2.ppf(tail, known)
 
 
 def share_interval(count: int, total: int, confidence: float = CONFIDENCE) -> tuple[float, float]:

@@ -1,31 +1,19 @@
 """The variances that a plan rests on, with the degrees of freedom that say how well each is known.
 
 seeds = seed_variances(replicates, estimators, by=["model.latent_dim"])
-low, high = variance_interval(seeds["between_replicates"], seeds["replicate_degrees"])
+low, high = intervals.variance_interval(seeds["between_replicates"], seeds["replicate_degrees"])
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from analysis.statistics.few_seeds.pooled import series_variance
-from analysis.statistics.intervals import CONFIDENCE, Floats
 from analysis.statistics.variance_components import metric_of
 from analysis.tables.columns import DIMENSION, varying
 
 MAX_IMAGES = "evaluation.max_images"
-
-
-def variance_interval(variance: Any, degrees: Any, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
-    """Chi-square interval of a variance, elementwise; NaN without a degree of freedom."""
-    variance, degrees = np.asarray(variance, dtype=float), np.asarray(degrees, dtype=float)
-    squares = variance * degrees
-    known, tail = np.where(degrees > 0, degrees, np.nan), (1.0 - confidence) / 2.0
-    return squares / stats.chi2.isf(tail, known), squares / stats.chi2.ppf(tail, known)
 
 
 def seed_variances(replicates: pd.DataFrame, estimators: pd.DataFrame, by: list[str]) -> pd.DataFrame:

@@ -30,8 +30,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.statistics.few_seeds.pooled import FEW_DEGREES
-from analysis.statistics.intervals import EVERYTHING, By, Floats, as_list
-from analysis.statistics.planned_variances import image_variances, seed_variances, variance_interval
+from analysis.statistics.intervals import EVERYTHING, By, Floats, as_list, variance_interval
+from analysis.statistics.planned_variances import image_variances, seed_variances
 from analysis.tables import Sweep, TableError, joined
 from analysis.tables.columns import DIMENSION
 from analysis.wording import count

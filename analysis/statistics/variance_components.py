@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.statistics.intervals import EVERYTHING, By, as_list, share_interval, summarise
+from analysis.statistics.intervals import EVERYTHING, By, as_list, share_interval, summarise, variance_interval
 from analysis.tables.columns import BOUND, DIMENSION
 
 COMPONENTS = ("between_replicates", "between_images", "monte_carlo")
@@ -37,80 +37,37 @@ def metric_of(quantity: str, num_importance_samples: float, columns: Collection[
     return drawn if drawn in columns else exact
 
 
-def variance_components(
-    replicates: pd.DataFrame,
-    variance: pd.DataFrame,
-    by: By = (DIMENSION,),
-    *,
-    num_samples: int | None = None,
-    sampling: str = "iid",
-) -> pd.DataFrame:
+def variance_components(measured: pd.DataFrame, by: By = (DIMENSION,)) -> pd.DataFrame:
     """Variance of one estimate (one replicate, one image, L draws) split into its three sources.
 
     estimate = mean + replicate + image + draw:
-    `between_replicates` is the variance over replicates of the metric, pooled within trials (what another seed
-    changes); `between_images` the variance over images of the conditional mean (what another image changes);
-    `monte_carlo` the variance given model and image (what other draws change, falls with L).
-
-    The first is taken from means over the whole split, so it holds the draws' share of that mean, `monte_carlo` /
-    (images in the split), which is left in: it is smaller by the number of images.
+    `between_replicates` is the variance over seeds of the metric, pooled as in the intervals (what another seed
+    changes); `between_images` the variance over images (what another image changes); `monte_carlo` the variance given
+    model and image (what other draws change, falls with L). They are the numbers that plans rest on.
 
     Args:
-        replicates: Replicates joined with their configuration.
-        variance: Variance study joined with the configuration.
-        by: Columns that get a split each.
-        num_samples: Only this L (None: every L).
-        sampling: Scheme of the draws.
+        measured: Rows of `planning.measured`, of one scheme of the draws.
+        by: The columns that it was grouped by.
 
     Returns:
         Columns `by`, `quantity`, `num_importance_samples`, `num_samples`, `component`, `variance` (nats^2; NaN where
-        one replicate shows no spread), `share` (of the known components), `replicates`, `trials`.
+        one replicate shows no spread) with its chi-square interval `low`, `high` (NaN for `monte_carlo`, which rests on
+        hundreds of draws for each image), `share` (of the known components), `share_low`, `share_high` (at the ends of
+        the component's own interval).
     """
-    keys = as_list(by)
-    rows = variance[variance["sampling"] == sampling]
-    if num_samples is not None:
-        rows = rows[rows["num_samples"] == num_samples]
-    cell = [*keys, "quantity", "num_importance_samples", "num_samples"]
-    means = rows.groupby(cell, dropna=False)[["variance", "between_images"]].mean()
-    table = means.rename(columns={"variance": "monte_carlo"}).reset_index()
-    between = between_replicates(replicates, table, by)
-    table = table.merge(between, on=[*keys, "quantity", "num_importance_samples"], how="left")
-    long = table.melt([*cell, "replicates", "trials"], list(COMPONENTS), var_name="component", value_name="variance")
+    cell = [*as_list(by), "quantity", "num_importance_samples", "num_samples"]
+    long = measured.melt(cell, list(COMPONENTS), var_name="component", value_name="variance")
+    degrees = measured.assign(monte_carlo=np.nan).melt(
+        cell, ["replicate_degrees", "image_degrees", "monte_carlo"], value_name="degrees"
+    )
+    low, high = variance_interval(long["variance"].astype(float), degrees["degrees"].astype(float))
+    long = long.assign(low=low, high=high)
     long["component"] = pd.Categorical(long["component"], COMPONENTS, ordered=True)
     long = long.sort_values([*cell, "component"], ignore_index=True).astype({"component": "str"})
-    total = long.groupby(cell, dropna=False)["variance"].transform("sum")
-    return long.assign(share=long["variance"] / total)[
-        [*cell, "component", "variance", "share", "replicates", "trials"]
-    ]
-
-
-def between_replicates(replicates: pd.DataFrame, table: pd.DataFrame, by: By) -> pd.DataFrame:
-    """Pooled within-trial variance over replicates of each estimator's metric, per group.
-
-    Args:
-        replicates: Replicates joined with their configuration.
-        table: Names the estimators: `quantity`, `num_importance_samples`.
-        by: Columns that get a variance each.
-
-    Returns:
-        Columns `by`, `quantity`, `num_importance_samples`, `replicates`, `trials`, `between_replicates` (nats^2).
-    """
-    keys = as_list(by)
-    estimators = table[["quantity", "num_importance_samples"]].drop_duplicates()
-    metrics = [metric_of(q, k, set(replicates.columns)) for q, k in estimators.itertuples(index=False)]
-    estimators = estimators.assign(metric=metrics).astype({"metric": "str"})
-    measured = [name for name in dict.fromkeys(metrics) if name in replicates.columns]
-    values = replicates.melt([*keys, "trial"], measured, var_name="metric").astype({"metric": "str"})
-    trial = values.groupby([*keys, "metric", "trial"], dropna=False)["value"].agg(n="count", spread="var").reset_index()
-    # A trial with one replicate has no variance and no degree of freedom: it adds nothing to either sum.
-    degrees = (trial["n"] - 1).clip(lower=0)
-    trial = trial.assign(degrees=degrees, squares=trial["spread"].fillna(0.0) * degrees)
-    pooled = trial.groupby([*keys, "metric"], dropna=False).agg(
-        squares=("squares", "sum"), degrees=("degrees", "sum"), replicates=("n", "sum"), trials=("n", "size")
-    )
-    pooled["between_replicates"] = pooled["squares"] / pooled["degrees"].where(pooled["degrees"] > 0)
-    pooled = pooled.drop(columns=["squares", "degrees"]).reset_index()
-    return estimators.merge(pooled, on="metric").drop(columns="metric")
+    rest = long.groupby(cell, dropna=False)["variance"].transform("sum") - long["variance"].fillna(0.0)
+    for share, end in (("share", "variance"), ("share_low", "low"), ("share_high", "high")):
+        long[share] = long[end] / (long[end] + rest)
+    return long
 
 
 def predicted_vs_measured(replicates: pd.DataFrame, by: By = (DIMENSION,), *, confidence: float = 0.99) -> pd.DataFrame:

@@ -7,7 +7,6 @@ import pandas as pd
 
 from analysis import figures, statistics
 from analysis.document.blocks import Block, Figure, Heading, Panel, Table
-from analysis.pages.common import with_dimension
 from analysis.pages.mc_variance.study import (
     K1,
     MONTE_CARLO_ELBO,
@@ -17,10 +16,11 @@ from analysis.pages.mc_variance.study import (
     labelled,
     sizes,
 )
+from analysis.statistics import planning
 from analysis.tables import Sweep
 from analysis.tables.columns import DIMENSION
 from analysis.tables.kinds import QUANTITY
-from analysis.wording import label, listed
+from analysis.wording import figure, interval, label, listed
 
 PARTS = {
     "between_images": "between images",
@@ -32,7 +32,9 @@ PARTS = {
 
 def blocks(sweep: Sweep, variance: pd.DataFrame, dimension: int) -> list[Block]:
     """Shares of the components at one D, and the components themselves at every D."""
-    table = statistics.variance_components(with_dimension(sweep, "replicates"), variance, num_samples=1)
+    measured = planning.measured(sweep)
+    one = (measured["sampling"] == "iid") & (measured["num_samples"] == 1)
+    table = statistics.variance_components(measured[one])
     rows = table[(table[DIMENSION] == dimension) & _shown_here(table["quantity"])]
     if rows["share"].notna().sum() == 0:
         return []
@@ -48,9 +50,11 @@ def blocks(sweep: Sweep, variance: pd.DataFrame, dimension: int) -> list[Block]:
     )
     caption = (
         "One image, one draw, one replicate: which of the three a longer study should have more of. Shares of the "
-        f"known components; L = 1, i.i.d. n = {sizes(variance[variance[DIMENSION] == dimension])}."
+        "known components, with 95 % intervals of what seeds and images tell of their own: seeds are pooled as in the "
+        "report's intervals, images are all that were evaluated, as in the planner; L = 1, i.i.d. "
+        f"n = {sizes(variance[variance[DIMENSION] == dimension])}."
     )
-    sentence = f"At D = {dimension}: {'; '.join(_shares(wide, parts))}."
+    sentence = f"At D = {dimension}: {'; '.join(_shares(rows))}."
     return [Heading("Where the variance comes from", folded=True), Figure((panel,), caption, sentence), _table(table)]
 
 
@@ -59,22 +63,27 @@ def _shown_here(quantity: pd.Series) -> pd.Series:
     return is_kl(quantity) | is_elbo(quantity) | (quantity == RECONSTRUCTION)
 
 
-def _shares(wide: pd.DataFrame, parts: dict[str, str]) -> list[str]:
+def _shares(rows: pd.DataFrame) -> list[str]:
     """The two estimators that a reader asks about: where one estimate of the ELBO and of the KL gets its variance."""
     said = []
     for quantity in (MONTE_CARLO_ELBO, K1):
-        row = wide[wide["quantity"] == quantity]
-        if not row.empty:
-            pairs = [(float(row[name].iloc[0]), text) for name, text in parts.items()]
-            shares = sorted((pair for pair in pairs if np.isfinite(pair[0])), reverse=True)
-            said.append(f"{label(quantity, QUANTITY)}: {listed([f'{share:.1%} {text}' for share, text in shares])}")
+        own = rows[(rows["quantity"] == quantity) & rows["share"].notna()].sort_values("share", ascending=False)
+        if not own.empty:
+            said.append(f"{label(quantity, QUANTITY)}: {listed([_share(row) for _, row in own.iterrows()])}")
     return said
+
+
+def _share(row: pd.Series) -> str:
+    """`0.9% [0.4%, 2.1%] between replicates`."""
+    span = f" [{row['share_low']:.1%}, {row['share_high']:.1%}]" if np.isfinite(row["share_low"]) else ""
+    return f"{row['share']:.1%}{span} {PARTS[row['component']]}"
 
 
 def _table(table: pd.DataFrame) -> Table:
     """The components in nats², by D and estimator."""
     rows = table[_shown_here(table["quantity"])]
-    wide = rows.pivot(index=["quantity", DIMENSION], columns="component", values="variance").reset_index()
+    rows = rows.assign(text=[_component(*row) for row in rows[["variance", "low", "high"]].to_numpy(float)])
+    wide = rows.pivot(index=["quantity", DIMENSION], columns="component", values="text").reset_index()
     return Table(
         "variance_components",
         table,
@@ -83,3 +92,8 @@ def _table(table: pd.DataFrame) -> Table:
         shown=wide.assign(quantity=labelled(wide, "quantity")).rename_axis(columns=None),
         folded=True,
     )
+
+
+def _component(variance: float, low: float, high: float) -> str:
+    """A variance with its interval, where it is known from few."""
+    return interval(variance, low, high) if np.isfinite(low) else figure(variance)

@@ -13,7 +13,8 @@ import synthetic_truth as truth
 
 from analysis import tables
 from analysis.statistics import planning
-from analysis.statistics.planned_variances import seed_variances, variance_interval
+from analysis.statistics.intervals import variance_interval
+from analysis.statistics.planned_variances import seed_variances
 
 SEEDS_SD, TARGET = 0.5, 0.15
 

@@ -12,11 +12,12 @@ import synthetic_truth as truth
 from scipy import stats
 
 from analysis import statistics, tables
+from analysis.statistics import planning
 
 
 def test_variance_components_recover_the_truth(sweep: tables.Sweep, replicates: pd.DataFrame) -> None:
-    variance = tables.joined(sweep, "variance")
-    table = statistics.variance_components(replicates, variance, num_samples=4)
+    measured = planning.measured(sweep)
+    table = statistics.variance_components(measured[(measured["num_samples"] == 4) & (measured["sampling"] == "iid")])
     wide = table.pivot(
         index=["model.latent_dim", "quantity", "num_importance_samples"], columns="component", values="variance"
     ).reset_index()
@@ -31,22 +32,39 @@ def test_variance_components_recover_the_truth(sweep: tables.Sweep, replicates: 
     assert shares.to_numpy() == pytest.approx(1.0)
 
 
-def test_between_replicates_is_pooled_within_trials() -> None:
-    replicates = pd.DataFrame({"trial": [0, 0, 1, 1, 1], "test.elbo": [0.0, 2.0, 100.0, 101.0, 102.0]})
-    variance = pd.DataFrame(
+def test_each_share_has_the_interval_of_its_own_variance() -> None:
+    measured = pd.DataFrame(
         {
             "quantity": "elbo_closed_form",
-            "sampling": "iid",
-            "num_samples": [1],
             "num_importance_samples": np.nan,
-            "variance": 3.0,
+            "num_samples": [1],
+            "between_replicates": 4.0 / 3,
+            "replicate_degrees": 3.0,
             "between_images": 5.0,
+            "image_degrees": 99.0,
+            "monte_carlo": 3.0,
         }
     )
-    table = statistics.variance_components(replicates, variance, by=()).set_index("component")
-    assert table.loc["between_replicates", "variance"] == pytest.approx((2.0 + 2.0) / 3)
+    table = statistics.variance_components(measured, by=()).set_index("component")
+    assert table["variance"].to_dict() == {"between_replicates": 4.0 / 3, "between_images": 5.0, "monte_carlo": 3.0}
     assert table.loc["monte_carlo", "share"] == pytest.approx(3.0 / (4.0 / 3 + 8.0))
-    assert table["trials"].tolist() == [2, 2, 2]
+    seeds = table.loc["between_replicates"]
+    low, high = 4.0 / stats.chi2.ppf([0.975, 0.025], 3)
+    assert seeds[["low", "high"]].tolist() == pytest.approx([low, high])
+    assert seeds[["share_low", "share_high"]].tolist() == pytest.approx([low / (low + 8.0), high / (high + 8.0)])
+    assert np.isnan(table.loc["monte_carlo", "share_low"])
+
+
+def test_one_seed_leaves_the_shares_of_what_is_known(tmp_path: Path) -> None:
+    data = tables.load(synthetic.write(tmp_path, replicates=1, pictures=False))
+    measured = planning.measured(data)
+    table = statistics.variance_components(measured[measured["sampling"] == "iid"])
+    seeds = table["component"] == "between_replicates"
+    assert table.loc[seeds, ["variance", "low", "high", "share"]].isna().all(axis=None)
+    cells = table[~seeds].groupby(
+        ["model.latent_dim", "quantity", "num_importance_samples", "num_samples"], dropna=False
+    )
+    assert cells["share"].sum().to_numpy() == pytest.approx(1.0)
 
 
 def test_the_k1_ratio_contains_one_as_often_as_promised(tmp_path: Path) -> None:
