@@ -136,7 +136,7 @@ def headline_of(cells: Cells, resamples: int = RESAMPLES, confidence: float = CO
         row |= {"estimate": mean, "optimism": 0.0, "standard_error": own, "low": float(low), "high": float(high)}
         note = "" if n > 1 else "one seed: no interval"
         return row | {"probability_not_best": 0.0, "readings": n, "basis": ONLY, "note": note}
-    estimate, error, readings = _left_out(cells.scores[None], cells.values[None], cells.value_sd[None], present)
+    estimate, error, readings = left_out(cells.scores[None], cells.values[None], cells.value_sd[None], present)
     if readings[0] < 2:
         return row | {"note": "one seed each: what is chosen and what is measured cannot be separated"}
     row |= {"estimate": float(estimate[0]), "optimism": mean - float(estimate[0]), "readings": int(readings[0])}
@@ -148,8 +148,8 @@ def headline_of(cells: Cells, resamples: int = RESAMPLES, confidence: float = CO
     return row | {"probability_not_best": not_best}
 
 
-def _left_out(scores: Floats, values: Floats, sd: Floats, present: np.ndarray) -> tuple[Floats, Floats, Floats]:
-    """(estimate, standard error, readings) of sweeps x cells x seeds; `sd` is sweeps x cells."""
+def left_out(scores: Floats, values: Floats, sd: Floats, present: np.ndarray) -> tuple[Floats, Floats, Floats]:
+    """(estimate, standard error, readings) of sweeps x cells x seeds; `sd` sweeps x cells, `present` cells x seeds."""
     filled = np.where(present, scores, 0.0)
     totals, counts = filled.sum(axis=-1), present.sum(axis=-1)
     sums = squares = readings = np.zeros(len(scores))
@@ -186,7 +186,7 @@ def _simulated(cells: Cells, present: np.ndarray, best: int, resamples: int, con
         rest = np.sqrt(1.0 - cells.correlation**2)
         scores = means[0][:, None] + score_sd[:, None] * (cells.correlation * noise + rest * further)
         values = means[1][:, None] + sd[:, None] * noise
-        estimate, error, readings = _left_out(scores, values, sd * spread, present)
+        estimate, error, readings = left_out(scores, values, sd * spread, present)
         chosen = np.where(present, scores, 0.0).sum(axis=-1) / present.sum(axis=-1)
         off = estimate - means[1][chosen.argmax(axis=-1)]
         kept = (readings > 0) & (error > 0)
